@@ -1,0 +1,1 @@
+"""What every function uses; staged into every bundle."""

@@ -1,0 +1,165 @@
+"""Firestore as the service: plans, states, results, the assistant's messages, refunds. Denied to users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from google.api_core import exceptions
+from google.cloud import firestore
+from google.cloud.firestore_v1.base_query import FieldFilter
+
+from shared import clients
+from shared.documents.records import FORWARD, Session, State, Track, User, track_of, user_of
+from shared.plans import month_of
+from shared.problems import Problem
+
+DEADLINE_S = 10.0
+
+
+def profile(uid: str) -> User | None:
+    return user_of(_get(f"users/{uid}"))
+
+
+def create_free_profile(uid: str) -> bool:
+    """Gives a newcomer the free plan. False where a profile is there already."""
+    fields = {"plan": "free", "planStatus": "active", "planExpiresAt": None}
+    try:
+        clients.firestore().document(f"users/{uid}").create(fields, retry=None, timeout=DEADLINE_S)
+    except (exceptions.AlreadyExists, exceptions.Conflict):
+        return False
+    return True
+
+
+def track(track_id: str) -> Track | None:
+    return track_of(_get(f"tracks/{track_id}"))
+
+
+def move(track: Track, to: State, **fields: Any) -> Track | None:
+    """Moves a track forward, if nobody has changed it since it was read. None where somebody has: read it again."""
+    if to not in FORWARD[track.state]:
+        return None
+    reference = clients.firestore().document(f"tracks/{track.id}")
+    option = clients.firestore().write_option(last_update_time=track.version)
+    try:
+        written = reference.update({"state": to, **fields}, option=option, retry=None, timeout=DEADLINE_S)
+    except (exceptions.FailedPrecondition, exceptions.NotFound, exceptions.Aborted):
+        return None
+    return replace(track, state=to, version=written.update_time)
+
+
+def end_without_analysis(track: Track, to: State, problem: Problem | None = None) -> bool:
+    """Ends a track that was not analysed and gives its count back, both or neither, once.
+
+    False where somebody has changed the track since it was read, or it has ended and its count was given back.
+    """
+    if track.refunded or (to not in FORWARD[track.state] and track.state != to):
+        return False
+    batch = clients.firestore().batch()
+    fields: dict[str, Any] = {"state": to, "refunded": True}
+    if problem is not None:
+        fields["problem"] = problem.as_dict()
+    option = clients.firestore().write_option(last_update_time=track.version)
+    batch.update(clients.firestore().document(f"tracks/{track.id}"), fields, option=option)
+    if track.tier == "full":
+        usage = clients.firestore().document(f"usage/{track.uid}_{month_of(track.created_at)}")
+        batch.update(usage, {"analyses": firestore.Increment(-1)})
+    try:
+        batch.commit(retry=None, timeout=DEADLINE_S)
+    except (exceptions.FailedPrecondition, exceptions.NotFound, exceptions.Aborted):
+        return False
+    return True
+
+
+def finish(track: Track, result: Mapping[str, Any]) -> bool:
+    """Writes the analysis and moves its track to `done`, both or neither. False where the track was taken away."""
+    batch = clients.firestore().batch()
+    document = {"uid": track.uid, "createdAt": firestore.SERVER_TIMESTAMP, "result": dict(result)}
+    batch.set(clients.firestore().document(f"analyses/{track.id}"), document)
+    option = clients.firestore().write_option(last_update_time=track.version)
+    done = {"state": "done", "progress": 100, "leaseUntil": None, "doneAt": firestore.SERVER_TIMESTAMP}
+    batch.update(clients.firestore().document(f"tracks/{track.id}"), done, option=option)
+    try:
+        batch.commit(retry=None, timeout=DEADLINE_S)
+    except (exceptions.FailedPrecondition, exceptions.NotFound, exceptions.Aborted):
+        return False
+    return True
+
+
+def analysis(track_id: str) -> dict[str, Any] | None:
+    snapshot = _get(f"analyses/{track_id}")
+    return snapshot.to_dict()["result"] if snapshot.exists else None
+
+
+def put_session(track_id: str, session: Session) -> None:
+    document = {
+        "url": session.url,
+        "region": session.region,
+        "bucket": session.bucket,
+        "expiresAt": session.expires_at,
+    }
+    clients.firestore().document(f"uploadSessions/{track_id}").set(document, retry=None, timeout=DEADLINE_S)
+
+
+def session(track_id: str) -> Session | None:
+    snapshot = _get(f"uploadSessions/{track_id}")
+    if not snapshot.exists:
+        return None
+    data = snapshot.to_dict()
+    return Session(data["url"], data["region"], data["bucket"], data["expiresAt"])
+
+
+def open_conversation(conversation_id: str, uid: str, track_ids: list[str], text: str) -> bool:
+    """Opens a conversation with the assistant's first message. False where it is open already."""
+    batch = clients.firestore().batch()
+    reference = clients.firestore().document(f"conversations/{conversation_id}")
+    opened = {
+        "participants": [uid],
+        "trackIds": track_ids,
+        "createdAt": firestore.SERVER_TIMESTAMP,
+        "lastMessageAt": firestore.SERVER_TIMESTAMP,
+    }
+    batch.create(reference, opened)
+    batch.create(reference.collection("messages").document("opening"), _assistant_message(text))
+    try:
+        batch.commit(retry=None, timeout=DEADLINE_S)
+    except (exceptions.AlreadyExists, exceptions.Conflict):
+        return False
+    return True
+
+
+def add_answer(conversation_id: str, message_id: str, text: str) -> None:
+    reference = clients.firestore().document(f"conversations/{conversation_id}/messages/{message_id}")
+    reference.set(_assistant_message(text), retry=None, timeout=DEADLINE_S)
+
+
+def tracks_in(state: State, most: int = 500) -> Iterator[Track]:
+    """Tracks that stand in a state, for the sweep."""
+    return _tracks_where(FieldFilter("state", "==", state), most)
+
+
+def tracks_cancelled_since(moment: datetime, most: int = 500) -> Iterator[Track]:
+    return _tracks_where(FieldFilter("cancelledAt", ">=", moment), most)
+
+
+def count_in(state: State) -> int:
+    query: Any = clients.firestore().collection("tracks").where(filter=FieldFilter("state", "==", state)).count()
+    return int(query.get(retry=None, timeout=DEADLINE_S)[0][0].value)
+
+
+def _tracks_where(condition: FieldFilter, most: int) -> Iterator[Track]:
+    query = clients.firestore().collection("tracks").where(filter=condition).limit(most)
+    for snapshot in query.stream(retry=None, timeout=DEADLINE_S):
+        found = track_of(snapshot)
+        if found is not None:
+            yield found
+
+
+def _assistant_message(text: str) -> dict[str, Any]:
+    return {"role": "assistant", "text": text, "uid": "assistant", "createdAt": firestore.SERVER_TIMESTAMP}
+
+
+def _get(path: str) -> Any:
+    return clients.firestore().document(path).get(retry=None, timeout=DEADLINE_S)

@@ -1,0 +1,187 @@
+"""Firestore with the end user's own ID token: firestore.rules judge every call made here.
+
+google-cloud-firestore offers no way to send an end user's token, so the metadata of its calls is replaced. That uses
+private attributes: the version is pinned, and a test keeps that a denied write is denied.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from google.api_core import exceptions
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import firestore
+from google.cloud.firestore_v1 import _helpers
+from google.cloud.firestore_v1.services.firestore import FirestoreClient
+from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
+
+from shared.documents.records import (
+    Conversation,
+    Message,
+    NewTrack,
+    Track,
+    Usage,
+    User,
+    conversation_of,
+    message_of,
+    track_of,
+    usage_of,
+    user_of,
+)
+from shared.identity import Caller
+from shared.plans import month_of
+from shared.settings import settings
+
+DEADLINE_S = 10.0
+
+
+class Denied(Exception):  # noqa: N818  # the rules' own word
+    """The rules denied it. What the cause was, the caller of this module finds out."""
+
+
+class Exists(Exception):  # noqa: N818
+    """The document was there already."""
+
+
+@cache
+def _api() -> FirestoreClient:
+    import grpc
+
+    emulator = settings().firestore_emulator_host
+    host = emulator or "firestore.googleapis.com:443"
+    channel = grpc.insecure_channel(host) if emulator else grpc.secure_channel(host, grpc.ssl_channel_credentials())
+    return FirestoreClient(transport=FirestoreGrpcTransport(host=host, channel=channel))
+
+
+class _EndUserClient(firestore.Client):
+    """A client whose calls carry the user's token; all of them share one channel."""
+
+    def __init__(self, project: str, id_token: str) -> None:
+        super().__init__(project=project, credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]
+        self._id_token = id_token
+
+    @property
+    def _firestore_api(self) -> FirestoreClient:
+        return _api()
+
+    @property
+    def _rpc_metadata(self) -> list[tuple[str, str]]:
+        prefix = _helpers.metadata_with_prefix(self._database_string)
+        return [*prefix, ("authorization", f"Bearer {self._id_token}")]
+
+
+class UserDocuments:
+    """The documents as one user may see and write them."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._uid = caller.uid
+        self._client = _EndUserClient(settings().project, caller.token)
+
+    def profile(self) -> User | None:
+        return user_of(self._get(f"users/{self._uid}"))
+
+    def usage(self) -> Usage:
+        return usage_of(self._get(self._usage_path()))
+
+    def track(self, track_id: str) -> Track | None:
+        """The user's own track; None where there is none, or it is a stranger's."""
+        try:
+            return track_of(self._get(f"tracks/{track_id}"))
+        except Denied:
+            return None
+
+    def analysis(self, track_id: str) -> dict[str, Any] | None:
+        try:
+            snapshot = self._get(f"analyses/{track_id}")
+        except Denied:
+            return None
+        return snapshot.to_dict().get("result") if snapshot.exists else None
+
+    def conversation(self, conversation_id: str) -> Conversation | None:
+        try:
+            return conversation_of(self._get(f"conversations/{conversation_id}"))
+        except Denied:
+            return None
+
+    def latest_messages(self, conversation_id: str, most: int) -> list[Message]:
+        """The newest messages of a conversation, oldest first."""
+        messages = self._client.collection(f"conversations/{conversation_id}/messages")
+        query = messages.order_by("createdAt", direction=firestore.Query.DESCENDING).limit(most)
+        return [message_of(s) for s in reversed(query.get(retry=None, timeout=DEADLINE_S))]
+
+    def create_track(self, track: NewTrack) -> None:
+        """Creates the track and, where it is a full one, counts it, in one batch that the rules judge.
+
+        Raises Denied, or Exists for a track of this id.
+        """
+        batch = self._client.batch()
+        batch.create(
+            self._client.document(f"tracks/{track.id}"),
+            {
+                "uid": track.uid,
+                "filename": track.filename,
+                "sizeBytes": track.size_bytes,
+                "contentType": track.content_type,
+                "mode": track.mode,
+                "genre": track.genre,
+                "referenceTrackId": track.reference_track_id,
+                "replacesTrackId": track.replaces_track_id,
+                "sha256": track.sha256,
+                "crc32c": track.crc32c,
+                "tier": track.tier,
+                "createdAt": firestore.SERVER_TIMESTAMP,
+                "state": "awaiting-upload",
+            },
+        )
+        if track.tier == "full":
+            self._count(batch, f"tracks/{track.id}", analyses=1)
+        self._commit(batch)
+
+    def add_message(self, conversation: Conversation, message_id: str, text: str, *, new: bool) -> None:
+        """Adds the user's message and counts it, opening the conversation where it is new. Raises Denied."""
+        batch = self._client.batch()
+        reference = self._client.document(f"conversations/{conversation.id}")
+        if new:
+            opened = {
+                "participants": list(conversation.participants),
+                "trackIds": list(conversation.track_ids),
+                "createdAt": firestore.SERVER_TIMESTAMP,
+                "lastMessageAt": firestore.SERVER_TIMESTAMP,
+            }
+            batch.create(reference, opened)
+        else:
+            batch.update(reference, {"lastMessageAt": firestore.SERVER_TIMESTAMP})
+        path = f"conversations/{conversation.id}/messages/{message_id}"
+        message = {"role": "user", "text": text, "uid": self._uid, "createdAt": firestore.SERVER_TIMESTAMP}
+        batch.create(self._client.document(path), message)
+        self._count(batch, path, messages=1)
+        self._commit(batch)
+
+    def _count(self, batch: Any, counted: str, *, analyses: int = 0, messages: int = 0) -> None:
+        usage = {
+            "uid": self._uid,
+            "month": month_of(datetime.now(UTC)),
+            "analyses": firestore.Increment(analyses),
+            "messages": firestore.Increment(messages),
+            "lastCounted": counted,
+        }
+        batch.set(self._client.document(self._usage_path()), usage, merge=True)
+
+    def _usage_path(self) -> str:
+        return f"usage/{self._uid}_{month_of(datetime.now(UTC))}"
+
+    def _get(self, path: str) -> Any:
+        try:
+            return self._client.document(path).get(retry=None, timeout=DEADLINE_S)
+        except (exceptions.PermissionDenied, exceptions.Unauthenticated) as error:
+            raise Denied(path) from error
+
+    def _commit(self, batch: Any) -> None:
+        try:
+            batch.commit(retry=None, timeout=DEADLINE_S)
+        except (exceptions.PermissionDenied, exceptions.Unauthenticated) as error:
+            raise Denied from error
+        except (exceptions.AlreadyExists, exceptions.Conflict) as error:
+            raise Exists from error

@@ -1,0 +1,161 @@
+"""The typed records of the documents, and the states of a track, which move only forward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+State = Literal["awaiting-upload", "queued", "analysing", "done", "failed", "expired", "cancelled"]
+Tier = Literal["full", "reduced"]
+
+FORWARD: Mapping[State, frozenset[State]] = {
+    "awaiting-upload": frozenset({"queued", "failed", "expired", "cancelled"}),
+    "queued": frozenset({"analysing", "failed", "expired", "cancelled"}),
+    "analysing": frozenset({"analysing", "done", "failed", "cancelled"}),
+    "done": frozenset(),
+    "failed": frozenset(),
+    "expired": frozenset(),
+    "cancelled": frozenset(),
+}
+
+
+@dataclass(frozen=True)
+class User:
+    uid: str
+    plan: str | None
+    plan_status: str | None
+    plan_expires_at: datetime | None
+    locale: str | None
+
+
+@dataclass(frozen=True)
+class Usage:
+    messages: int
+    analyses: int
+
+
+@dataclass(frozen=True)
+class NewTrack:
+    """What the client says of a track before its upload."""
+
+    id: str
+    uid: str
+    filename: str
+    size_bytes: int
+    content_type: str
+    mode: Literal["genre", "reference"]
+    genre: str | None
+    reference_track_id: str | None
+    replaces_track_id: str | None
+    sha256: str | None
+    crc32c: str | None
+    tier: Tier
+
+
+@dataclass(frozen=True)
+class Track:
+    id: str
+    uid: str
+    filename: str
+    size_bytes: int
+    mode: str
+    genre: str | None
+    reference_track_id: str | None
+    tier: Tier
+    state: State
+    created_at: datetime
+    progress: int
+    problem: Mapping[str, Any] | None
+    bucket: str | None
+    generation: int | None
+    lease_until: datetime | None
+    refunded: bool
+    version: Any  # the document's update time, the precondition of every move
+
+    @property
+    def object_name(self) -> str:
+        return object_name(self.uid, self.id)
+
+    @property
+    def ended(self) -> bool:
+        return not FORWARD[self.state]
+
+
+@dataclass(frozen=True)
+class Session:
+    """A resumable upload session. Its address is a credential: no user reads this document."""
+
+    url: str
+    region: str
+    bucket: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Conversation:
+    id: str
+    participants: tuple[str, ...]
+    track_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Message:
+    id: str
+    role: Literal["user", "assistant"]
+    text: str
+    created_at: datetime
+
+
+def object_name(uid: str, track_id: str) -> str:
+    return f"tracks/{uid}/{track_id}"
+
+
+def track_of(snapshot: Any) -> Track | None:
+    if not snapshot.exists:
+        return None
+    data = snapshot.to_dict()
+    return Track(
+        id=snapshot.id,
+        uid=data["uid"],
+        filename=data["filename"],
+        size_bytes=data["sizeBytes"],
+        mode=data["mode"],
+        genre=data.get("genre"),
+        reference_track_id=data.get("referenceTrackId"),
+        tier=data["tier"],
+        state=data["state"],
+        created_at=data["createdAt"].astimezone(UTC),
+        progress=data.get("progress", 0),
+        problem=data.get("problem"),
+        bucket=data.get("bucket"),
+        generation=data.get("generation"),
+        lease_until=data.get("leaseUntil"),
+        refunded=data.get("refunded", False),
+        version=snapshot.update_time,
+    )
+
+
+def user_of(snapshot: Any) -> User | None:
+    if not snapshot.exists:
+        return None
+    data = snapshot.to_dict()
+    return User(snapshot.id, data.get("plan"), data.get("planStatus"), data.get("planExpiresAt"), data.get("locale"))
+
+
+def usage_of(snapshot: Any) -> Usage:
+    data = snapshot.to_dict() if snapshot.exists else {}
+    return Usage(data.get("messages", 0), data.get("analyses", 0))
+
+
+def conversation_of(snapshot: Any) -> Conversation | None:
+    if not snapshot.exists:
+        return None
+    data = snapshot.to_dict()
+    return Conversation(snapshot.id, tuple(data["participants"]), tuple(data["trackIds"]))
+
+
+def message_of(snapshot: Any) -> Message:
+    data = snapshot.to_dict()
+    return Message(snapshot.id, data["role"], data["text"], data["createdAt"])

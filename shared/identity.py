@@ -1,0 +1,147 @@
+"""Who is calling: Firebase ID tokens, verified with cached keys.
+
+Checked by hand where libraries let things through: the issuer, an empty `sub`, a future `auth_time`.
+Source: Firebase, "Verify ID tokens using a third-party JWT library".
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from shared.problems import Problem
+from shared.settings import settings
+
+KEYS_URL = "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com"
+CLOCK_SKEW_S = 60
+REFETCH_EVERY_S = 60.0  # a flood of unknown key ids costs one fetch a minute
+FETCH_DEADLINE_S = 3.0
+UID = re.compile(r"^[^/]{1,128}$")
+
+
+@dataclass(frozen=True)
+class Caller:
+    uid: str
+    token: str = field(repr=False)
+    operator: bool = False
+
+
+@dataclass(frozen=True)
+class FetchedKeys:
+    by_id: Mapping[str, Any]  # key id -> public key
+    max_age_s: float
+
+
+def fetch_keys() -> FetchedKeys:
+    import httpx
+    import jwt
+
+    answer = httpx.get(KEYS_URL, timeout=FETCH_DEADLINE_S)
+    answer.raise_for_status()
+    max_age = re.search(r"max-age=(\d+)", answer.headers.get("cache-control", ""))
+    by_id = {key["kid"]: jwt.PyJWK.from_dict(key, algorithm="RS256").key for key in answer.json()["keys"]}
+    return FetchedKeys(by_id, float(max_age[1]) if max_age else 3600.0)
+
+
+class KeyRing:
+    """The public keys of the issuer: cached by max-age, refetched on an unknown id at a limited rate,
+    and the last good ones used while the key server is down."""
+
+    def __init__(
+        self, fetch: Callable[[], FetchedKeys] = fetch_keys, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._fetch = fetch
+        self._now = now
+        self._lock = threading.Lock()
+        self._keys: Mapping[str, Any] = {}
+        self._fresh_until = float("-inf")
+        self._next_fetch = float("-inf")
+
+    def key(self, key_id: str) -> Any:
+        """The key of this id. Raises Problem `unauthenticated` or, without any key, `unavailable`."""
+        with self._lock:
+            if (key_id not in self._keys or self._now() >= self._fresh_until) and self._now() >= self._next_fetch:
+                self._refetch()
+            if key_id in self._keys:
+                return self._keys[key_id]
+            if not self._keys:
+                raise Problem("unavailable", "The sign-in keys cannot be fetched; try again in a minute.")
+        raise _refused("it is signed with an unknown key; sign in again")
+
+    def _refetch(self) -> None:
+        self._next_fetch = self._now() + REFETCH_EVERY_S
+        try:
+            fetched = self._fetch()
+        except Exception as error:  # whatever it is, the last good keys go on serving
+            from shared import telemetry
+
+            telemetry.warning("the sign-in keys could not be fetched", error=type(error).__name__)
+            return
+        self._keys = fetched.by_id
+        self._fresh_until = self._now() + fetched.max_age_s
+
+
+@cache
+def _key_ring() -> KeyRing:
+    return KeyRing()
+
+
+def verify(token: str, *, project: str, allow_unsigned: bool, keys: KeyRing, now: float | None = None) -> Caller:
+    """The caller whom a Firebase ID token names.
+
+    Raises Problem `unauthenticated` that says what is wrong with the token, never showing it.
+    """
+    import jwt
+
+    now = time.time() if now is None else now
+    try:
+        header = jwt.get_unverified_header(token)
+        if header.get("alg") == "none" and allow_unsigned:
+            claims = jwt.decode(token, options={"verify_signature": False})
+        else:
+            if header.get("alg") != "RS256":
+                raise _refused("it is not signed with RS256")
+            key = keys.key(str(header.get("kid", "")))
+            claims = jwt.decode(token, key, algorithms=["RS256"], options=_SIGNATURE_ONLY)
+    except jwt.InvalidTokenError as error:
+        raise _refused("it is malformed or its signature is wrong") from error
+    _check_claims(claims, project, now)
+    return Caller(claims["sub"], token, operator=claims.get("operator") is True)
+
+
+_SIGNATURE_ONLY: Any = {"verify_exp": False, "verify_aud": False, "verify_iat": False, "verify_nbf": False}
+
+
+def _check_claims(claims: Mapping[str, Any], project: str, now: float) -> None:
+    if claims.get("iss") != f"https://securetoken.google.com/{project}" or claims.get("aud") != project:
+        raise _refused("it was issued for another project")
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not UID.match(subject):
+        raise _refused("it names no user")
+    times = {name: claims.get(name) for name in ("exp", "iat", "auth_time")}
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in times.values()):
+        raise _refused("exp, iat or auth_time is missing")
+    if claims["exp"] <= now - CLOCK_SKEW_S:
+        raise _refused("it has expired; sign in again")
+    if claims["iat"] > now + CLOCK_SKEW_S or claims["auth_time"] > now + CLOCK_SKEW_S:
+        raise _refused("it comes from the future; check the clock")
+
+
+def _refused(reason: str) -> Problem:
+    detail = f"The ID token is refused: {reason}."
+    return Problem("unauthenticated", detail, headers={"WWW-Authenticate": 'Bearer realm="prodai"'})
+
+
+def caller_of(authorization: str | None) -> Caller:
+    """The caller of a request, from its `Authorization: Bearer ID_TOKEN` header."""
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        detail = "Send the Firebase ID token as `Authorization: Bearer ID_TOKEN`."
+        raise Problem("unauthenticated", detail, headers={"WWW-Authenticate": 'Bearer realm="prodai"'})
+    known = settings()
+    return verify(token.strip(), project=known.project, allow_unsigned=known.allow_unsigned_tokens, keys=_key_ring())
