@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,19 +31,16 @@ def read_start(version: ObjectVersion, count: int) -> bytes:
     return read
 
 
-def download(version: ObjectVersion, path: Path, on_chunk: Callable[[], None]) -> str:
-    """Streams an object to a file, chunk by chunk, and gives its sha256 in hex. Raises Gone."""
-    digest = hashlib.sha256()
+def download(version: ObjectVersion, path: Path, on_chunk: Callable[[], None]) -> None:
+    """Streams an object to a file, chunk by chunk. Raises Gone."""
 
     def copy() -> None:
         with _blob(version).open("rb", chunk_size=CHUNK_BYTES, timeout=DEADLINE_S) as source, path.open("wb") as target:
             while chunk := source.read(CHUNK_BYTES):
-                digest.update(chunk)
                 target.write(chunk)
                 on_chunk()
 
     _reading(copy)
-    return digest.hexdigest()
 
 
 def delete(version: ObjectVersion) -> None:

@@ -17,6 +17,7 @@ from shared.plans import month_of
 from shared.problems import Problem
 
 DEADLINE_S = 10.0
+SERVER_TIME = firestore.SERVER_TIMESTAMP
 
 
 def profile(uid: str) -> User | None:
@@ -123,6 +124,17 @@ def open_conversation(conversation_id: str, uid: str, track_ids: list[str], text
     }
     batch.create(reference, opened)
     batch.create(reference.collection("messages").document("opening"), _assistant_message(text))
+    return _created(batch) or _created_opening(reference, text)
+
+
+def _created_opening(reference: Any, text: str) -> bool:
+    """The user may have asked before the opening message came: then only the message is missing."""
+    batch = clients.firestore().batch()
+    batch.create(reference.collection("messages").document("opening"), _assistant_message(text))
+    return _created(batch)
+
+
+def _created(batch: Any) -> bool:
     try:
         batch.commit(retry=None, timeout=DEADLINE_S)
     except (exceptions.AlreadyExists, exceptions.Conflict):

@@ -25,6 +25,7 @@ from shared.documents.records import (
     Usage,
     User,
     conversation_of,
+    is_id,
     message_of,
     track_of,
     usage_of,
@@ -76,34 +77,27 @@ class UserDocuments:
     """The documents as one user may see and write them."""
 
     def __init__(self, caller: Caller) -> None:
-        self._uid = caller.uid
+        self.uid = caller.uid
         self._client = _EndUserClient(settings().project, caller.token)
 
     def profile(self) -> User | None:
-        return user_of(self._get(f"users/{self._uid}"))
+        return user_of(self._get(f"users/{self.uid}"))
 
     def usage(self) -> Usage:
         return usage_of(self._get(self._usage_path()))
 
     def track(self, track_id: str) -> Track | None:
         """The user's own track; None where there is none, or it is a stranger's."""
-        try:
-            return track_of(self._get(f"tracks/{track_id}"))
-        except Denied:
-            return None
+        snapshot = self._find("tracks", track_id)
+        return track_of(snapshot) if snapshot is not None else None
 
     def analysis(self, track_id: str) -> dict[str, Any] | None:
-        try:
-            snapshot = self._get(f"analyses/{track_id}")
-        except Denied:
-            return None
-        return snapshot.to_dict().get("result") if snapshot.exists else None
+        snapshot = self._find("analyses", track_id)
+        return snapshot.to_dict()["result"] if snapshot is not None else None
 
     def conversation(self, conversation_id: str) -> Conversation | None:
-        try:
-            return conversation_of(self._get(f"conversations/{conversation_id}"))
-        except Denied:
-            return None
+        snapshot = self._find("conversations", conversation_id)
+        return conversation_of(snapshot) if snapshot is not None else None
 
     def latest_messages(self, conversation_id: str, most: int) -> list[Message]:
         """The newest messages of a conversation, oldest first."""
@@ -154,14 +148,14 @@ class UserDocuments:
         else:
             batch.update(reference, {"lastMessageAt": firestore.SERVER_TIMESTAMP})
         path = f"conversations/{conversation.id}/messages/{message_id}"
-        message = {"role": "user", "text": text, "uid": self._uid, "createdAt": firestore.SERVER_TIMESTAMP}
+        message = {"role": "user", "text": text, "uid": self.uid, "createdAt": firestore.SERVER_TIMESTAMP}
         batch.create(self._client.document(path), message)
         self._count(batch, path, messages=1)
         self._commit(batch)
 
     def _count(self, batch: Any, counted: str, *, analyses: int = 0, messages: int = 0) -> None:
         usage = {
-            "uid": self._uid,
+            "uid": self.uid,
             "month": month_of(datetime.now(UTC)),
             "analyses": firestore.Increment(analyses),
             "messages": firestore.Increment(messages),
@@ -170,7 +164,17 @@ class UserDocuments:
         batch.set(self._client.document(self._usage_path()), usage, merge=True)
 
     def _usage_path(self) -> str:
-        return f"usage/{self._uid}_{month_of(datetime.now(UTC))}"
+        return f"usage/{self.uid}_{month_of(datetime.now(UTC))}"
+
+    def _find(self, collection: str, document_id: str) -> Any | None:
+        """A document that is there and that the rules let this user read."""
+        if not is_id(document_id):
+            return None
+        try:
+            snapshot = self._get(f"{collection}/{document_id}")
+        except Denied:
+            return None
+        return snapshot if snapshot.exists else None
 
     def _get(self, path: str) -> Any:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +10,8 @@ from typing import Any, Literal
 
 State = Literal["awaiting-upload", "queued", "analysing", "done", "failed", "expired", "cancelled"]
 Tier = Literal["full", "reduced"]
+
+_ID = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
 
 FORWARD: Mapping[State, frozenset[State]] = {
     "awaiting-upload": frozenset({"queued", "failed", "expired", "cancelled"}),
@@ -72,6 +75,8 @@ class Track:
     generation: int | None
     lease_until: datetime | None
     refunded: bool
+    attempts: int
+    changed_at: datetime
     version: Any  # the document's update time, the precondition of every move
 
     @property
@@ -108,6 +113,11 @@ class Message:
     created_at: datetime
 
 
+def is_id(value: object) -> bool:
+    """Whether a value can be the id of a track or a conversation."""
+    return isinstance(value, str) and _ID.match(value) is not None
+
+
 def object_name(uid: str, track_id: str) -> str:
     return f"tracks/{uid}/{track_id}"
 
@@ -133,6 +143,8 @@ def track_of(snapshot: Any) -> Track | None:
         generation=data.get("generation"),
         lease_until=data.get("leaseUntil"),
         refunded=data.get("refunded", False),
+        attempts=data.get("attempts", 0),
+        changed_at=snapshot.update_time,
         version=snapshot.update_time,
     )
 

@@ -1,0 +1,97 @@
+"""The front end that tempo and key share: the mono signal at about 11 kHz, and its frames.
+
+Both look at what happens below 3.5 kHz, so a quarter of the samples is enough. The decimation is an exact FIR, done as
+one matrix product on rows of samples (numpy has no polyphase filter).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.measures.base import Block, Stream
+
+Array = NDArray[np.float32]
+
+TARGET_RATE_HZ = 11025
+PASS_HZ = 3500.0
+_OUTPUTS_PER_ROW = 16
+_STOPBAND_DB = 60.0
+
+
+def decimation(sample_rate_hz: int) -> int:
+    """The whole factor that brings a rate nearest to 11 kHz."""
+    return max(1, round(sample_rate_hz / TARGET_RATE_HZ))
+
+
+def low_pass(sample_rate_hz: int, factor: int) -> NDArray[np.float64]:
+    """Kaiser-windowed sinc: flat to 3.5 kHz, and down 60 dB from where aliases would fall below 3.5 kHz."""
+    if factor == 1:
+        return np.ones(1)
+    stop_hz = sample_rate_hz / factor - PASS_HZ
+    width = 2 * np.pi * (stop_hz - PASS_HZ) / sample_rate_hz
+    taps = int(np.ceil((_STOPBAND_DB - 8) / (2.285 * width))) | 1
+    n = np.arange(taps) - (taps - 1) / 2
+    cutoff = (PASS_HZ + stop_hz) / sample_rate_hz  # in units of Nyquist
+    h = np.sinc(cutoff * n) * np.kaiser(taps, 0.1102 * (_STOPBAND_DB - 8.7))
+    return np.asarray(h / h.sum())
+
+
+class Decimator:
+    """Feeds on blocks, gives the decimated mono signal. Two decimators fed the same blocks share one product."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.factor = decimation(stream.sample_rate_hz)
+        self.rate_hz = stream.sample_rate_hz / self.factor
+        h = low_pass(stream.sample_rate_hz, self.factor)
+        self._row = _OUTPUTS_PER_ROW * self.factor
+        self._history = h.size - 1
+        # Output i of a row that starts at sample r is sum_j h[j] x[r + i factor - j].
+        lag = np.arange(_OUTPUTS_PER_ROW) * self.factor - np.arange(-self._history, self._row)[:, None]
+        taps = np.where((lag >= 0) & (lag < h.size), h[np.clip(lag, 0, h.size - 1)], 0).astype(np.float32)
+        self._from_before, self._from_row = taps[: self._history], taps[self._history :]
+        self._rest = np.zeros(self._history, np.float32)
+
+    def feed(self, block: Block) -> Array:
+        """The decimated samples that `block` completes, shape (n,)."""
+        if self.factor == 1:
+            return block.mono
+        done = block.cache.get("decimated")
+        samples = np.concatenate((self._rest, block.mono))
+        rows = (samples.size - self._history) // self._row
+        self._rest = samples[rows * self._row :]
+        if done is None:
+            done = block.cache["decimated"] = self._filter(samples, rows)
+        assert isinstance(done, np.ndarray)
+        return done
+
+    def _filter(self, samples: Array, rows: int) -> Array:
+        if rows == 0:
+            return np.zeros(0, np.float32)
+        new = samples[self._history : self._history + rows * self._row].reshape(rows, self._row)
+        out = new @ self._from_row
+        before = np.lib.stride_tricks.as_strided(
+            samples, (rows, self._history), (self._row * samples.itemsize, samples.itemsize)
+        )
+        out += before @ self._from_before
+        return out.reshape(-1)
+
+
+class Frames:
+    """Cuts a stream into overlapping frames whose positions count from the stream's first sample."""
+
+    def __init__(self, size: int, hop: int) -> None:
+        self.size, self.hop = size, hop
+        self._rest = np.zeros(0, np.float32)
+
+    def feed(self, samples: Array) -> Array:
+        """The frames that `samples` complete, shape (n, size): a view, not to be written to."""
+        held = np.concatenate((self._rest, samples))
+        count = max(0, (held.size - self.size) // self.hop + 1)
+        self._rest = held[count * self.hop :]
+        if count == 0:
+            return np.zeros((0, self.size), np.float32)
+        return np.lib.stride_tricks.sliding_window_view(held, self.size)[:: self.hop][:count]
+
+
+def hann(size: int) -> Array:
+    """The periodic Hann window."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)

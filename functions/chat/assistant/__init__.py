@@ -1,0 +1,1 @@
+"""The chat: questions, conversations, the advisor, streaming."""

@@ -1,0 +1,129 @@
+"""Conversations: opened by the service after an analysis, carried on by the user under the rules."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from assistant import advisor
+from assistant.advisor import NamedAnalysis
+from assistant.questions import Question
+from shared import events, telemetry
+from shared.analyses import own_analysis
+from shared.documents import as_service
+from shared.documents.as_user import Denied, Exists, UserDocuments
+from shared.documents.records import Conversation
+from shared.events import Event
+from shared.identity import Caller
+from shared.plans import effective, renewal_after
+from shared.problems import Problem
+
+HISTORY_MOST = 5
+THROTTLE_S = 2  # firestore.rules: at least this long between two messages of a conversation
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question that has been written and counted, and what is needed to answer it."""
+
+    uid: str
+    conversation_id: str
+    message_id: str
+    text: str
+    locale: str | None
+    analyses: tuple[NamedAnalysis, ...]
+    history: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TokenUsage:
+    model: str
+    promptTokens: int  # noqa: N815  # a member of the answer
+    completionTokens: int  # noqa: N815
+
+
+def open_after_analysis(event: Event) -> None:
+    """Opens the conversation of an analysed track with its ranked findings, once however often the event comes."""
+    track_id, uid = event.data["trackId"], event.data["uid"]
+    analysis = as_service.analysis(track_id)
+    if analysis is None:
+        raise Problem("not-found", "The analysed track has no analysis.")
+    profile = as_service.profile(uid)
+    locale = (profile.locale if profile else None) or "en"
+    text = advisor.opening(analysis, filename=event.data["filename"], locale=locale)
+    if as_service.open_conversation(track_id, uid, [track_id], text):
+        telemetry.info("a conversation was opened", track=track_id)
+        events.track_usage("chat.opened", uid, f"{track_id}/opened", {})
+
+
+def ask(caller: Caller, question: Question) -> Asked:
+    """Writes and counts the question as the user. Raises Problem with the true cause of a refusal."""
+    documents = UserDocuments(caller)
+    conversation, new = _conversation(documents, caller, question)
+    track_ids = question.track_ids or conversation.track_ids
+    analyses = tuple(_named(documents, track_id, position) for position, track_id in enumerate(track_ids))
+    history = () if new else tuple(m.text for m in documents.latest_messages(conversation.id, HISTORY_MOST))
+    message_id = secrets.token_urlsafe(15)
+    try:
+        documents.add_message(conversation, message_id, question.text, new=new)
+    except Denied as error:
+        raise _cause(documents) from error
+    except Exists as error:
+        raise Problem("conflict", "The conversation was opened at this very moment; ask again.") from error
+    return Asked(caller.uid, conversation.id, message_id, question.text, question.locale, analyses, history)
+
+
+def answer(asked: Asked) -> dict[str, Any]:
+    """The answer, written into the conversation: the JSON of `POST /v1/chat`."""
+    text = advisor.answer(asked.text, asked.analyses, locale=asked.locale, history=asked.history)
+    as_service.add_answer(asked.conversation_id, f"{asked.message_id}-answer", text)
+    usage = asdict(TokenUsage("advisor", 0, 0))
+    events.track_usage("chat.answered", asked.uid, f"{asked.message_id}/answered", usage)
+    return {
+        "conversationId": asked.conversation_id,
+        "messageId": asked.message_id,
+        "answer": text,
+        "usage": usage,
+    }
+
+
+def _conversation(documents: UserDocuments, caller: Caller, question: Question) -> tuple[Conversation, bool]:
+    """The conversation that a question belongs to, and whether it is new: a track's own one is named after it."""
+    if question.conversation_id is not None:
+        found = documents.conversation(question.conversation_id)
+        if found is None:
+            raise Problem("not-found", "There is no such conversation of yours.")
+        return found, False
+    if question.track_ids:
+        found = documents.conversation(question.track_ids[0])
+        if found is not None:
+            return found, False
+    conversation_id = question.track_ids[0] if question.track_ids else secrets.token_urlsafe(15)
+    return Conversation(conversation_id, (caller.uid,), question.track_ids), True
+
+
+def _named(documents: UserDocuments, track_id: str, position: int) -> NamedAnalysis:
+    track = documents.track(track_id)
+    if track is None:
+        raise Problem("not-found", f"There is no track {track_id} of yours.")
+    analysis = own_analysis(documents, track_id)
+    if analysis is None:
+        detail = f"The track {track_id} is {track.state}; ask again once it is done."
+        raise Problem("conflict", detail, {"state": track.state})
+    return NamedAnalysis(name=track.filename, role="track" if position == 0 else "reference", analysis=analysis)
+
+
+def _cause(documents: UserDocuments) -> Problem:
+    """Why the rules denied a message."""
+    profile, now = documents.profile(), datetime.now(UTC)
+    if profile is None or profile.plan_status != "active":
+        return Problem("plan-inactive", "Your plan is not active; renew it in your account, then ask again.")
+    plan = effective(profile.plan, profile.plan_expires_at, now)
+    if plan.messages_per_month is not None and documents.usage().messages >= plan.messages_per_month:
+        renewal = renewal_after(now)
+        detail = f"All {plan.messages_per_month} messages of this month are used; more from {renewal:%Y-%m-%d} on."
+        return Problem("quota-used-up", detail, {"remaining": 0, "renewsAt": renewal.isoformat()})
+    detail = f"At most one message in {THROTTLE_S} s and conversation; try again in a moment."
+    return Problem("throttled", detail, headers={"Retry-After": str(THROTTLE_S)})

@@ -1,0 +1,1 @@
+"""Monitoring: what happened is counted, kept in windows, and shown."""

@@ -1,0 +1,54 @@
+"""upload: `/v1/uploads` over HTTP, the storage event, and the sweep at each tick."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import functions_framework
+
+from shared import events, http
+from shared.http import Answer, Endpoint, Request
+from shared.settings import settings_or_exit
+from uploads import accept, arrival, creation, status, sweep
+
+settings_or_exit()
+
+
+def _create(request: Request) -> Answer:
+    caller, headers = http.admit(request, "upload")
+    wanted = accept.wanted(request.json())
+    created = creation.create(caller, wanted, region=request.query.get("region"), origin=request.headers.get("origin"))
+    location = {"Location": f"/v1/uploads/{created['trackId']}"}
+    return http.json_answer(201, created, headers | location)
+
+
+def _show(request: Request, track_id: str) -> Answer:
+    caller, headers = http.admit(request, "read")
+    return http.json_answer(200, status.show(caller, track_id), headers)
+
+
+def _cancel(request: Request, track_id: str) -> Answer:
+    caller, headers = http.admit(request, "upload")
+    return http.json_answer(200, status.cancel(caller, track_id), headers)
+
+
+ENDPOINTS = (
+    Endpoint("POST", "/v1/uploads", _create),
+    Endpoint("GET", "/v1/uploads/{track_id}", _show),
+    Endpoint("DELETE", "/v1/uploads/{track_id}", _cancel),
+)
+
+
+@functions_framework.http
+def upload(request: Any) -> Any:
+    return http.to_flask(http.respond(http.from_flask(request), ENDPOINTS))
+
+
+@functions_framework.cloud_event
+def upload_finalized(cloud_event: Any) -> None:
+    events.handle(cloud_event, arrival.arrived)
+
+
+@functions_framework.cloud_event
+def upload_sweep(cloud_event: Any) -> None:
+    events.handle(cloud_event, sweep.at_tick)

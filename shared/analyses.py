@@ -1,0 +1,20 @@
+"""A user's analyses, cached: read as the user once, so that the rules decide, then served from Redis for an hour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared import cache
+from shared.documents.as_user import UserDocuments
+
+
+def own_analysis(documents: UserDocuments, track_id: str) -> dict[str, Any] | None:
+    """The analysis of a track of this user's; None where there is none (yet), or it is a stranger's."""
+    key = f"analysis:{documents.uid}:{track_id}"
+    cached = cache.get(key)
+    if isinstance(cached, dict):
+        return cached
+    analysis = documents.analysis(track_id)
+    if analysis is not None:
+        cache.put(key, analysis, cache.ANALYSIS_TTL_S)
+    return analysis

@@ -1,0 +1,71 @@
+"""`prodai up`: everything is ended with it, whatever ends it, and a second one beside it is unharmed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.e2e.conftest import LocalCloud, alive, eventually, start_cloud
+
+NEEDED = {"upload", "analyze", "chat", "metrics", "firestore", "pubsub", "storage", "redis", "upstash", "router"}
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=["sigterm", "ctrl-c", "kill -9"])
+def test_whatever_ends_the_launcher_ends_every_child_and_leaves_the_cloud_beside_it_unharmed(
+    cloud: LocalCloud, tmp_path: Path, end: signal.Signals
+) -> None:
+    ready_file = tmp_path / "second.json"
+    process = start_cloud(ready_file)
+    second = json.loads(ready_file.read_text(encoding="utf-8"))
+    assert set(second["pids"]) >= NEEDED
+    assert all(alive(pid) for pid in second["pids"].values())
+    process.send_signal(end)
+    process.wait(20)
+    eventually(lambda: not any(alive(pid) for pid in second["pids"].values()), 15)
+    assert process.returncode == (0 if end != signal.SIGKILL else -signal.SIGKILL)
+    assert all(alive(pid) for pid in cloud.ready["pids"].values())
+    answer = requests.post(f"{cloud.ready['upload']}/v1/uploads", data="{}", timeout=10)
+    assert answer.status_code == 401
+
+
+def test_a_function_that_dies_is_started_again_at_its_address(cloud: LocalCloud) -> None:
+    pid, address = cloud.ready["pids"]["metrics"], f"{cloud.ready['metrics']}/metrics"
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: cloud.ready["pids"]["metrics"] != pid)
+
+    def answers() -> bool:
+        try:
+            return requests.get(address, timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    eventually(answers)
+
+
+def test_the_demo_prints_one_json_object_and_nothing_else(song: Path, cloud: LocalCloud) -> None:
+    command = [sys.executable, "-m", "local.cli", "demo", str(song), "--json"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    outcome = json.loads(ended.stdout)
+    assert set(outcome) == {"track", "analysis", "chat", "timings"}
+    assert outcome["track"]["state"] == "done"
+    assert len(outcome["chat"]["answer"]) > 50
+    assert ended.stderr == ""
+
+
+def test_a_demo_of_a_file_that_is_not_audio_says_why_and_exits_1(tmp_path: Path, cloud: LocalCloud) -> None:
+    path = tmp_path / "notes.wav"
+    path.write_text("these are only notes")
+    command = [sys.executable, "-m", "local.cli", "demo", str(path), "--json"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 1
+    assert "not audio" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""
