@@ -8,9 +8,13 @@ from shared import cache
 from shared.documents.as_user import UserDocuments
 
 
+def cache_key(uid: str, track_id: str) -> str:
+    return f"analysis:{uid}:{track_id}"
+
+
 def own_analysis(documents: UserDocuments, track_id: str) -> dict[str, Any] | None:
     """The analysis of a track of this user's; None where there is none (yet), or it is a stranger's."""
-    key = f"analysis:{documents.uid}:{track_id}"
+    key = cache_key(documents.uid, track_id)
     cached = cache.get(key)
     if isinstance(cached, dict):
         return cached

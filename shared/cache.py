@@ -33,3 +33,10 @@ def put(key: str, value: Any, ttl_s: int = DEFAULT_TTL_S) -> None:
         clients.redis().set(f"cache:{FORMAT}:{key}", text, ex=jittered_s)
     except Exception as error:  # not cached, and that is all
         telemetry.warning("the cache could not be written", error=type(error).__name__)
+
+
+def forget(key: str) -> None:
+    try:
+        clients.redis().delete(f"cache:{FORMAT}:{key}")
+    except Exception as error:  # it expires by itself
+        telemetry.warning("the cache could not forget", error=type(error).__name__)

@@ -38,6 +38,7 @@ CATALOGUE: Mapping[str, Kind] = {
         Kind("conflict", 409, "The state does not allow this"),
         Kind("too-large", 413, "The file is too large"),
         Kind("not-audio", 415, "The file is not audio that can be read"),
+        Kind("unprocessable", 422, "The request contradicts an earlier one"),
         Kind("empty-file", 422, "The file is empty"),
         Kind("upload-mismatch", 422, "The uploaded bytes are not the announced ones"),
         Kind("upload-expired", 410, "The upload was not finished in time"),

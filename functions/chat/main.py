@@ -25,7 +25,7 @@ settings_or_exit()
 
 def _ask(request: Request) -> Answer:
     caller, headers = http.admit(request, "chat")
-    asked = conversations.ask(caller, question(request.json()))
+    asked = conversations.ask(caller, question(request.json()), request.headers)
     if wants_json(request):
         return http.json_answer(200, conversations.answer(asked), headers)
     return OpenStream(asked, headers)

@@ -6,10 +6,10 @@ from typing import Any
 
 import functions_framework
 
-from shared import events, http
+from shared import events, http, idempotency
 from shared.http import Answer, Endpoint, Request
 from shared.settings import settings_or_exit
-from uploads import accept, arrival, creation, status, sweep
+from uploads import accept, account, arrival, creation, status, sweep
 
 settings_or_exit()
 
@@ -17,7 +17,9 @@ settings_or_exit()
 def _create(request: Request) -> Answer:
     caller, headers = http.admit(request, "upload")
     wanted = accept.wanted(request.json())
-    created = creation.create(caller, wanted, region=request.query.get("region"), origin=request.headers.get("origin"))
+    track_id, keyed = idempotency.document_id(request.headers, caller.uid, "track")
+    region, origin = request.query.get("region"), request.headers.get("origin")
+    created = creation.create(caller, wanted, track_id, keyed=keyed, region=region, origin=origin)
     location = {"Location": f"/v1/uploads/{created['trackId']}"}
     return http.json_answer(201, created, headers | location)
 
@@ -32,10 +34,23 @@ def _cancel(request: Request, track_id: str) -> Answer:
     return http.json_answer(200, status.cancel(caller, track_id), headers)
 
 
+def _export_account(request: Request) -> Answer:
+    caller, headers = http.admit(request, "upload")
+    return http.json_answer(200, account.export(caller), headers)
+
+
+def _delete_account(request: Request) -> Answer:
+    caller, headers = http.admit(request, "upload")
+    proof = account.delete(caller)
+    return http.json_answer(200 if proof["completedAt"] else 202, proof, headers)
+
+
 ENDPOINTS = (
     Endpoint("POST", "/v1/uploads", _create),
     Endpoint("GET", "/v1/uploads/{track_id}", _show),
     Endpoint("DELETE", "/v1/uploads/{track_id}", _cancel),
+    Endpoint("GET", "/v1/account", _export_account),
+    Endpoint("DELETE", "/v1/account", _delete_account),
 )
 
 

@@ -99,6 +99,12 @@ class UserDocuments:
         snapshot = self._find("conversations", conversation_id)
         return conversation_of(snapshot) if snapshot is not None else None
 
+    def message(self, conversation_id: str, message_id: str) -> Message | None:
+        if not is_id(conversation_id):
+            return None
+        snapshot = self._find(f"conversations/{conversation_id}/messages", message_id)
+        return message_of(snapshot) if snapshot is not None else None
+
     def latest_messages(self, conversation_id: str, most: int) -> list[Message]:
         """The newest messages of a conversation, oldest first."""
         messages = self._client.collection(f"conversations/{conversation_id}/messages")

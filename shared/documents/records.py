@@ -63,9 +63,13 @@ class Track:
     uid: str
     filename: str
     size_bytes: int
+    content_type: str
     mode: str
     genre: str | None
     reference_track_id: str | None
+    replaces_track_id: str | None
+    sha256: str | None
+    crc32c: str | None
     tier: Tier
     state: State
     created_at: datetime
@@ -131,9 +135,13 @@ def track_of(snapshot: Any) -> Track | None:
         uid=data["uid"],
         filename=data["filename"],
         size_bytes=data["sizeBytes"],
+        content_type=data["contentType"],
         mode=data["mode"],
         genre=data.get("genre"),
         reference_track_id=data.get("referenceTrackId"),
+        replaces_track_id=data.get("replacesTrackId"),
+        sha256=data.get("sha256"),
+        crc32c=data.get("crc32c"),
         tier=data["tier"],
         state=data["state"],
         created_at=data["createdAt"].astimezone(UTC),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from assistant import advisor
 from assistant.advisor import NamedAnalysis
 from assistant.questions import Question
-from shared import events, telemetry
+from shared import events, idempotency, telemetry
 from shared.analyses import own_analysis
 from shared.documents import as_service
 from shared.documents.as_user import Denied, Exists, UserDocuments
@@ -21,6 +21,7 @@ from shared.plans import effective, renewal_after
 from shared.problems import Problem
 
 HISTORY_MOST = 5
+RUNNING_AT_MOST = timedelta(seconds=60)  # the function's own timeout
 THROTTLE_S = 2  # firestore.rules: at least this long between two messages of a conversation
 
 
@@ -33,8 +34,9 @@ class Asked:
     message_id: str
     text: str
     locale: str | None
-    analyses: tuple[NamedAnalysis, ...]
-    history: tuple[str, ...]
+    analyses: tuple[NamedAnalysis, ...] = ()
+    history: tuple[str, ...] = ()
+    earlier_answer: str | None = None  # of the first request with this Idempotency-Key
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,21 @@ def open_after_analysis(event: Event) -> None:
         events.track_usage("chat.opened", uid, f"{track_id}/opened", {})
 
 
-def ask(caller: Caller, question: Question) -> Asked:
-    """Writes and counts the question as the user. Raises Problem with the true cause of a refusal."""
+def ask(caller: Caller, question: Question, headers: Mapping[str, str]) -> Asked:
+    """Writes and counts the question as the user; with an Idempotency-Key, once however often it is sent.
+
+    Raises Problem with the true cause of a refusal.
+    """
     documents = UserDocuments(caller)
-    conversation, new = _conversation(documents, caller, question)
+    message_id, keyed = idempotency.document_id(headers, caller.uid, "message")
+    conversation, new = _conversation(documents, caller, question, message_id)
+    if keyed and not new:
+        earlier = _asked_before(documents, caller, question, conversation.id, message_id)
+        if earlier is not None:
+            return earlier
     track_ids = question.track_ids or conversation.track_ids
-    analyses = tuple(_named(documents, track_id, position) for position, track_id in enumerate(track_ids))
+    analyses = _analyses(documents, track_ids)
     history = () if new else tuple(m.text for m in documents.latest_messages(conversation.id, HISTORY_MOST))
-    message_id = secrets.token_urlsafe(15)
     try:
         documents.add_message(conversation, message_id, question.text, new=new)
     except Denied as error:
@@ -75,12 +84,40 @@ def ask(caller: Caller, question: Question) -> Asked:
     return Asked(caller.uid, conversation.id, message_id, question.text, question.locale, analyses, history)
 
 
+def _asked_before(
+    documents: UserDocuments, caller: Caller, question: Question, conversation_id: str, message_id: str
+) -> Asked | None:
+    """What the first request with this key asked and was answered; None where there was none, or it died unanswered."""
+    message = documents.message(conversation_id, message_id)
+    if message is None:
+        return None
+    if message.text != question.text:
+        raise idempotency.other_body()
+    asked = Asked(caller.uid, conversation_id, message_id, question.text, question.locale)
+    answered = documents.message(conversation_id, answer_id(message_id))
+    if answered is not None:
+        return replace(asked, earlier_answer=answered.text)
+    if datetime.now(UTC) - message.created_at < RUNNING_AT_MOST:
+        raise idempotency.still_running()
+    return replace(asked, analyses=_analyses(documents, question.track_ids))
+
+
+def answer_id(message_id: str) -> str:
+    return f"{message_id}-answer"
+
+
 def answer(asked: Asked) -> dict[str, Any]:
     """The answer, written into the conversation: the JSON of `POST /v1/chat`."""
-    text = advisor.answer(asked.text, asked.analyses, locale=asked.locale, history=asked.history)
-    as_service.add_answer(asked.conversation_id, f"{asked.message_id}-answer", text)
     usage = asdict(TokenUsage("advisor", 0, 0))
+    if asked.earlier_answer is not None:
+        return _as_json(asked, asked.earlier_answer, usage)
+    text = advisor.answer(asked.text, asked.analyses, locale=asked.locale, history=asked.history)
+    as_service.add_answer(asked.conversation_id, answer_id(asked.message_id), text)
     events.track_usage("chat.answered", asked.uid, f"{asked.message_id}/answered", usage)
+    return _as_json(asked, text, usage)
+
+
+def _as_json(asked: Asked, text: str, usage: dict[str, Any]) -> dict[str, Any]:
     return {
         "conversationId": asked.conversation_id,
         "messageId": asked.message_id,
@@ -89,19 +126,27 @@ def answer(asked: Asked) -> dict[str, Any]:
     }
 
 
-def _conversation(documents: UserDocuments, caller: Caller, question: Question) -> tuple[Conversation, bool]:
-    """The conversation that a question belongs to, and whether it is new: a track's own one is named after it."""
+def _conversation(
+    documents: UserDocuments, caller: Caller, question: Question, message_id: str
+) -> tuple[Conversation, bool]:
+    """The conversation that a question belongs to, and whether it is new.
+
+    A track's own conversation is named after the track, one without a track after its first message.
+    """
     if question.conversation_id is not None:
         found = documents.conversation(question.conversation_id)
         if found is None:
             raise Problem("not-found", "There is no such conversation of yours.")
         return found, False
-    if question.track_ids:
-        found = documents.conversation(question.track_ids[0])
-        if found is not None:
-            return found, False
-    conversation_id = question.track_ids[0] if question.track_ids else secrets.token_urlsafe(15)
+    conversation_id = question.track_ids[0] if question.track_ids else message_id
+    found = documents.conversation(conversation_id)
+    if found is not None:
+        return found, False
     return Conversation(conversation_id, (caller.uid,), question.track_ids), True
+
+
+def _analyses(documents: UserDocuments, track_ids: Sequence[str]) -> tuple[NamedAnalysis, ...]:
+    return tuple(_named(documents, track_id, position) for position, track_id in enumerate(track_ids))
 
 
 def _named(documents: UserDocuments, track_id: str, position: int) -> NamedAnalysis:

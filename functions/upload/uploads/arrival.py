@@ -27,7 +27,8 @@ def arrived(event: Event) -> None:
         return
     track = as_service.track(version.name.split("/")[2])
     if track is None or track.object_name != version.name:
-        telemetry.warning("object ignored: no track has it", event=event.id)
+        telemetry.warning("object deleted: no track has it", event=event.id)
+        objects.delete(version)  # its account was deleted while it was on its way
         return
     if track.state == "awaiting-upload":
         _judge(track, version, size_bytes)

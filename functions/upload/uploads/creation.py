@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared import events
-from shared.documents import as_service
-from shared.documents.as_user import Denied, UserDocuments
-from shared.documents.records import NewTrack, Tier, Usage, User
+from shared import events, idempotency
+from shared.documents import account, as_service
+from shared.documents.as_user import Denied, Exists, UserDocuments
+from shared.documents.records import NewTrack, Session, Tier, Track, Usage, User
 from shared.identity import Caller
 from shared.plans import Plan, effective, renewal_after
 from shared.problems import Problem
@@ -17,64 +17,102 @@ from uploads import sessions
 from uploads.accept import Wanted
 
 ATTEMPTS = 3  # the rules may deny because another request was counted first: then the facts are read again
+RUNNING_AT_MOST = timedelta(seconds=30)  # the function's own timeout
 
 
-def create(caller: Caller, wanted: Wanted, *, region: str | None, origin: str | None) -> dict[str, Any]:
-    """The answer of 201: where to send the bytes. Raises Problem with the true cause of a refusal."""
+def create(
+    caller: Caller, wanted: Wanted, track_id: str, *, keyed: bool, region: str | None, origin: str | None
+) -> dict[str, Any]:
+    """The answer of 201: where to send the bytes. Raises Problem with the true cause of a refusal.
+
+    keyed: an Idempotency-Key decided the track's id, so the track may be there from the first request.
+    """
     documents = UserDocuments(caller)
+    earlier = documents.track(track_id) if keyed else None
+    if earlier is None:
+        try:
+            tier = _create_counted(caller, documents, wanted, track_id)
+        except Exists:
+            earlier = documents.track(track_id)
+    if earlier is not None:
+        tier = earlier.tier
+        session = _earlier_session(earlier, wanted)
+        if session is not None:
+            return _answer(track_id, session, tier)
+    return _answer(track_id, _opened(caller, wanted, track_id, region, origin), tier)
+
+
+def _create_counted(caller: Caller, documents: UserDocuments, wanted: Wanted, track_id: str) -> Tier:
     _check_own_tracks(documents, wanted)
-    track = _counted_track(caller, documents, wanted)
-    now = datetime.now(UTC)
-    try:
-        session = sessions.open_session(
-            caller.uid, track.id, track.size_bytes, track.content_type, sessions.region_for(region), origin, now
-        )
-        as_service.put_session(track.id, session)
-    except Exception as error:
-        problem = error if isinstance(error, Problem) else Problem("unavailable", "The upload could not be opened.")
-        _give_back(track.id, problem)
-        raise problem from error
-    events.track_usage("upload.created", caller.uid, f"{track.id}/created", {"sizeBytes": track.size_bytes})
-    return {
-        "trackId": track.id,
-        "uploadUrl": session.url,
-        "region": session.region,
-        "expiresAt": session.expires_at.isoformat(),
-        "chunkSizeBytes": sessions.CHUNK_BYTES,
-        "tier": track.tier,
-    }
-
-
-def _check_own_tracks(documents: UserDocuments, wanted: Wanted) -> None:
-    for key, track_id in (
-        ("referenceTrackId", wanted.reference_track_id),
-        ("replacesTrackId", wanted.replaces_track_id),
-    ):
-        if track_id is not None and documents.track(track_id) is None:
-            raise Problem("not-found", f"{key} names no track of yours.")
-
-
-def _counted_track(caller: Caller, documents: UserDocuments, wanted: Wanted) -> NewTrack:
     for _ in range(ATTEMPTS):
         now = datetime.now(UTC)
         plan = _active_plan(_profile(documents, caller), now)
         check_size(wanted.size_bytes, plan)
-        track = _new_track(caller, wanted, choose_tier(plan, documents.usage(), now))
+        tier = choose_tier(plan, documents.usage(), now)
         try:
-            documents.create_track(track)
+            documents.create_track(NewTrack(id=track_id, uid=caller.uid, tier=tier, **asdict(wanted)))
         except Denied:
+            if documents.track(track_id) is not None:  # a repetition at the same moment was faster
+                raise Exists from None
             continue
-        return track
+        return tier
     raise Problem("forbidden", "The upload was refused; if it stays so, write to us.")
+
+
+def _earlier_session(track: Track, wanted: Wanted) -> Session | None:
+    """The session that the first request with this key opened; None where it died before it could.
+
+    Raises Problem for another body, or while the first request is still running.
+    """
+    if any(getattr(track, key) != value for key, value in asdict(wanted).items()):
+        raise idempotency.other_body()
+    if track.problem is not None:
+        raise Problem(str(track.problem["code"]), str(track.problem["detail"]))
+    session = as_service.session(track.id)
+    if session is None and datetime.now(UTC) - track.created_at < RUNNING_AT_MOST:
+        raise idempotency.still_running()
+    return session
+
+
+def _opened(caller: Caller, wanted: Wanted, track_id: str, region: str | None, origin: str | None) -> Session:
+    where = sessions.region_for(region)
+    size, now = wanted.size_bytes, datetime.now(UTC)
+    try:
+        session = sessions.open_session(caller.uid, track_id, size, wanted.content_type, where, origin, now)
+        as_service.put_session(track_id, session)
+    except Exception as error:
+        problem = error if isinstance(error, Problem) else Problem("unavailable", "The upload could not be opened.")
+        _give_back(track_id, problem)
+        raise problem from error
+    events.track_usage("upload.created", caller.uid, f"{track_id}/created", {"sizeBytes": size})
+    return session
+
+
+def _answer(track_id: str, session: Session, tier: Tier) -> dict[str, Any]:
+    return {
+        "trackId": track_id,
+        "uploadUrl": session.url,
+        "region": session.region,
+        "expiresAt": session.expires_at.isoformat(),
+        "chunkSizeBytes": sessions.CHUNK_BYTES,
+        "tier": tier,
+    }
+
+
+def _check_own_tracks(documents: UserDocuments, wanted: Wanted) -> None:
+    named = {"referenceTrackId": wanted.reference_track_id, "replacesTrackId": wanted.replaces_track_id}
+    for key, track_id in named.items():
+        if track_id is not None and documents.track(track_id) is None:
+            raise Problem("not-found", f"{key} names no track of yours.")
 
 
 def _profile(documents: UserDocuments, caller: Caller) -> User:
     profile = documents.profile()
-    if profile is None or profile.plan is None:
-        as_service.create_free_profile(caller.uid)
+    if profile is None and account.deletion(caller.uid) is None:
+        as_service.create_free_profile(caller.uid)  # a newcomer
         profile = documents.profile()
     if profile is None:
-        raise Problem("plan-inactive", "You have no profile yet; sign up first.")
+        raise Problem("plan-inactive", "This account was deleted; sign up anew.")
     return profile
 
 
@@ -104,23 +142,6 @@ def choose_tier(plan: Plan, usage: Usage, now: datetime) -> Tier:
     renewal = renewal_after(now)
     detail = f"All {plan.analyses_per_month} analyses of this month are used; more from {renewal:%Y-%m-%d} on."
     raise Problem("quota-used-up", detail, {"remaining": 0, "renewsAt": renewal.isoformat()})
-
-
-def _new_track(caller: Caller, wanted: Wanted, tier: Tier) -> NewTrack:
-    return NewTrack(
-        id=secrets.token_urlsafe(15),
-        uid=caller.uid,
-        filename=wanted.filename,
-        size_bytes=wanted.size_bytes,
-        content_type=wanted.content_type,
-        mode=wanted.mode,
-        genre=wanted.genre,
-        reference_track_id=wanted.reference_track_id,
-        replaces_track_id=wanted.replaces_track_id,
-        sha256=wanted.sha256,
-        crc32c=wanted.crc32c,
-        tier=tier,
-    )
 
 
 def _give_back(track_id: str, problem: Problem) -> None:

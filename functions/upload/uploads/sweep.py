@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from shared import telemetry
-from shared.documents import as_service
+from shared.documents import account, as_service
 from shared.documents.records import Track
 from shared.events import Event
 from shared.problems import Problem
 from uploads import sessions
+from uploads.account import continue_deletion
 from uploads.arrival import announce
 
 SESSION_MISSING_AFTER = timedelta(minutes=10)
 FORGOTTEN_AFTER = timedelta(minutes=2)
 REFUNDS_BACK = timedelta(days=2)
+DELETION_BUDGET_S = 10.0
 
 
 @dataclass
@@ -41,6 +43,8 @@ def sweep(now: datetime) -> Swept:
     for track in as_service.tracks_cancelled_since(now - REFUNDS_BACK):
         if track.state == "cancelled" and not track.refunded:
             swept.refunded += as_service.end_without_analysis(track, "cancelled")
+    for uid in account.unfinished_deletions():
+        continue_deletion(uid, DELETION_BUDGET_S)
     if swept != Swept():
         telemetry.info("the sweep moved tracks", **vars(swept))
     return swept

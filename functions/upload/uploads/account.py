@@ -1,0 +1,58 @@
+"""`GET` and `DELETE /v1/account`: everything of one user, given out or deleted, objects included."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from shared import cache, objects, telemetry
+from shared.analyses import cache_key
+from shared.documents import account, as_service
+from shared.documents.records import Track
+from shared.identity import Caller
+from shared.objects import ObjectVersion
+from uploads import sessions
+
+BUDGET_S = 20.0  # what one request spends on a deletion; the sweep goes on with the rest
+
+
+def export(caller: Caller) -> dict[str, Any]:
+    return {"uid": caller.uid, **account.export(caller.uid)}
+
+
+def delete(caller: Caller) -> dict[str, Any]:
+    """Deletes an account, or goes on with it, and answers the proof; `completedAt` is null while some is left."""
+    if account.deletion(caller.uid) is None:
+        account.begin_deletion(caller.uid)
+    continue_deletion(caller.uid, BUDGET_S)
+    proof = account.deletion(caller.uid)
+    if proof is None:
+        raise RuntimeError("the record of a deletion is gone")
+    return {
+        "uid": caller.uid,
+        "deleted": dict(proof.counts),
+        "startedAt": proof.started_at.isoformat(),
+        "completedAt": proof.completed_at.isoformat() if proof.completed_at else None,
+    }
+
+
+def continue_deletion(uid: str, budget_s: float) -> None:
+    """Deletes until all is gone or the time is up; every step may be repeated."""
+    deadline = time.monotonic() + budget_s
+    for track in account.tracks(uid):
+        if time.monotonic() > deadline:
+            return
+        _delete_track(track)
+    account.delete_rest(uid)
+    telemetry.info("an account was deleted")
+
+
+def _delete_track(track: Track) -> None:
+    session = as_service.session(track.id)
+    if session is not None and track.state == "awaiting-upload":
+        sessions.cancel(session)
+    stored = track.bucket is not None and track.generation is not None
+    if track.bucket is not None and track.generation is not None:
+        objects.delete(ObjectVersion(track.bucket, track.object_name, track.generation))
+    cache.forget(cache_key(track.uid, track.id))
+    account.delete_track(track, objects=int(stored))
