@@ -1,16 +1,18 @@
 """Everything of one user: gathered for the export, and deleted step by step with a record of what was deleted.
 
-Each step deletes documents and counts them in one batch, so an interrupted deletion goes on where it stopped, and the record
-`deletions/{uid}` is exact.
+Each step deletes documents and counts them in one batch, so an interrupted deletion goes on where it stopped, and the
+record `deletions/{uid}` is exact.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from google.api_core import exceptions
 from google.cloud import firestore
 from google.cloud.firestore_v1.base_query import FieldFilter
 
@@ -50,12 +52,13 @@ def export(uid: str) -> dict[str, Any]:
 
 
 def begin_deletion(uid: str) -> None:
-    """Records that a deletion is wanted and shuts the account, so that nothing new comes to be."""
+    """Records that a deletion is wanted and shuts the account, so that nothing new comes to be; once, however often."""
     batch = clients.firestore().batch()
     record = {"uid": uid, "startedAt": firestore.SERVER_TIMESTAMP, "completedAt": None, "counts": {}}
     batch.create(_record(uid), record)
     batch.set(clients.firestore().document(f"users/{uid}"), {"planStatus": "deleted"}, merge=True)
-    batch.commit(timeout=DEADLINE_S)
+    with contextlib.suppress(exceptions.AlreadyExists, exceptions.Conflict):
+        batch.commit(timeout=DEADLINE_S)
 
 
 def deletion(uid: str) -> Deletion | None:

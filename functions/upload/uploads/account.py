@@ -22,10 +22,11 @@ def export(caller: Caller) -> dict[str, Any]:
 
 def delete(caller: Caller) -> dict[str, Any]:
     """Deletes an account, or goes on with it, and answers the proof; `completedAt` is null while some is left."""
-    if account.deletion(caller.uid) is None:
-        account.begin_deletion(caller.uid)
-    continue_deletion(caller.uid, BUDGET_S)
+    account.begin_deletion(caller.uid)
     proof = account.deletion(caller.uid)
+    if proof is not None and proof.completed_at is None:
+        continue_deletion(caller.uid, BUDGET_S)
+        proof = account.deletion(caller.uid)
     if proof is None:
         raise RuntimeError("the record of a deletion is gone")
     return {
