@@ -33,7 +33,8 @@ class ApiError(Exception):
 
     def as_xml(self) -> str:
         code = _XML_CODES.get(self.reason, self.reason)
-        return f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>{escape(self.message)}</Message></Error>"
+        details = f"<Code>{code}</Code><Message>{escape(self.message)}</Message>"
+        return f"<?xml version='1.0' encoding='UTF-8'?><Error>{details}</Error>"
 
 
 def invalid(message: str) -> ApiError:

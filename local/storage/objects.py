@@ -1,4 +1,4 @@
-"""Objects: what a bucket holds, under which conditions it changes, and the event that each change leaves in the outbox."""
+"""Objects: what a bucket holds, under which conditions it changes, and the event that each change leaves behind."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ class StoredObject:
 
 
 class Objects:
-    def __init__(self, state: State, buckets: frozenset[str], clock: Clock) -> None:
+    def __init__(self, state: State, buckets: frozenset[str], base_url: str, clock: Clock) -> None:
+        self.base_url = base_url
         self._state = state
         self._buckets = buckets
         self._clock = clock
@@ -117,28 +118,28 @@ class Objects:
         """
         before = self.find(new.bucket, new.name)
         conditions.check(before)
-        generation = self._state.next_generation(self._clock())
-        resource = self._resource(new, file, generation)
+        now = self._clock()
+        resource = self._resource(new, file, self._state.next_generation(now), timestamp(now))
         self._state.db.execute(
             "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?)",
-            (new.bucket, new.name, generation, file.path.name, json.dumps(resource)),
+            (new.bucket, new.name, int(resource["generation"]), file.path.name, json.dumps(resource)),
         )
         overwrote = {"overwroteGeneration": str(before.generation)} if before else {}
-        outbox.put(self._state, "OBJECT_FINALIZE", resource, resource["timeCreated"], overwrote)
+        self._tell("OBJECT_FINALIZE", resource, now, overwrote)
         if before:
-            overwritten = {"overwrittenByGeneration": str(generation)}
-            outbox.put(self._state, "OBJECT_DELETE", before.resource, resource["timeCreated"], overwritten)
+            overwritten = {"overwrittenByGeneration": resource["generation"]}
+            self._tell("OBJECT_DELETE", before.resource, now, overwritten)
         return resource
 
     def store(self, new: NewObject, file: ByteFile, conditions: Conditions) -> Resource:
-        """Checks received bytes and makes them the object; where they are refused, they are removed. Raises ApiError."""
+        """Checks received bytes and makes them the object; bytes that are refused are removed. Raises ApiError."""
         try:
             file.check(new.hashes)
             before = self.find(new.bucket, new.name)
             with self._state.transaction():
                 resource = self.insert(new, file, conditions)
         except ApiError:
-            file.path.unlink(missing_ok=True)
+            file.remove()
             raise
         discard(before)
         return resource
@@ -163,7 +164,7 @@ class Objects:
         with self._state.transaction():
             found = self.get(bucket, name, generation, conditions)
             self._state.db.execute("DELETE FROM objects WHERE bucket = ? AND name = ?", (bucket, name))
-            outbox.put(self._state, "OBJECT_DELETE", found.resource, timestamp(self._clock()), {})
+            self._tell("OBJECT_DELETE", found.resource, self._clock(), {})
         discard(found)
 
     def page(self, bucket: str, prefix: str, most: int, page_token: str | None) -> tuple[list[Resource], str | None]:
@@ -178,8 +179,16 @@ class Objects:
         token = base64.urlsafe_b64encode(rows[most - 1][0].encode()).decode() if len(rows) > most else None
         return [json.loads(row[1]) for row in rows[:most]], token
 
-    def _resource(self, new: NewObject, file: ByteFile, generation: int) -> Resource:
-        now = timestamp(self._clock())
+    def with_links(self, resource: Resource) -> Resource:
+        """A resource as it is answered and published: links change with the port, so they are not stored."""
+        place = f"/storage/v1/b/{quote(resource['bucket'], safe='')}/o/{quote(resource['name'], safe='')}"
+        media = f"{self.base_url}/download{place}?generation={resource['generation']}&alt=media"
+        return {**resource, "selfLink": self.base_url + place, "mediaLink": media}
+
+    def _tell(self, event_type: str, resource: Resource, now: float, more: dict[str, str]) -> None:
+        outbox.put(self._state, event_type, self.with_links(resource), timestamp(now), more)
+
+    def _resource(self, new: NewObject, file: ByteFile, generation: int, now: str) -> Resource:
         return {
             "kind": "storage#object",
             "id": f"{new.bucket}/{new.name}/{generation}",
@@ -199,13 +208,6 @@ class Objects:
             "timeFinalized": now,
             **new.properties,
         }
-
-
-def with_links(resource: Resource, base_url: str) -> Resource:
-    """A resource as it is answered: its links name the address that was asked."""
-    place = f"/storage/v1/b/{quote(resource['bucket'], safe='')}/o/{quote(resource['name'], safe='')}"
-    media = f"{base_url}/download{place}?generation={resource['generation']}&alt=media"
-    return {**resource, "selfLink": base_url + place, "mediaLink": media}
 
 
 def properties_of(given: Resource) -> Resource:

@@ -62,9 +62,7 @@ class Publisher:
 
     async def _publish_batch(self, session: aiohttp.ClientSession) -> bool:
         """Publishes the oldest events, trying until it works; False where there are none."""
-        rows = self._state.db.execute(
-            "SELECT id, message FROM outbox ORDER BY id LIMIT ?", (BATCH_MOST,)
-        ).fetchall()
+        rows = self._state.db.execute("SELECT id, message FROM outbox ORDER BY id LIMIT ?", (BATCH_MOST,)).fetchall()
         if not rows:
             return False
         messages = [json.loads(message) for _, message in rows]

@@ -1,7 +1,7 @@
 """`Content-Range` of uploads and `Range` of downloads: read and judged, without any bytes at hand.
 
-Uploads: https://cloud.google.com/storage/docs/performing-resumable-uploads. The answers to what clients get wrong are those that
-googleapis/java-storage recorded from the service (ITJsonResumableSessionPutTaskTest, 2023).
+Uploads: https://cloud.google.com/storage/docs/performing-resumable-uploads. The answers to what clients get wrong are
+those that googleapis/java-storage recorded from the service (ITJsonResumableSessionPutTaskTest, 2023).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Chunk:
     whole: bool = False  # a PUT without Content-Range: the object from its first byte to its last
 
 
-class SizeViolation(ApiError):
+class SizeViolation(ApiError):  # noqa: N818  # one of its kind, named for what happened
     """The upload is not of the size that its session was opened for: the session ends."""
 
     def __init__(self, declared: int, got: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import google_crc32c
-from aiohttp import ClientError
+from aiohttp import ClientError, StreamReader
 
 from local.storage.errors import ApiError, invalid
 
@@ -22,6 +22,42 @@ class Body(Protocol):
     """A request's body; empty bytes at its end."""
 
     async def readany(self) -> bytes: ...
+
+
+class Broken(Exception):  # noqa: N818  # the connection is what broke
+    """The connection ended before the body did."""
+
+
+class RequestBody:
+    """The body of a request, to the last byte that arrived; where the connection breaks, Broken is raised after it."""
+
+    def __init__(self, content: StreamReader) -> None:
+        self._content = content
+
+    async def readany(self) -> bytes:
+        try:
+            return await self._content.readany()
+        except (ClientError, OSError) as error:
+            # aiohttp withholds what it had received when the connection broke; there is no public way to it.
+            rest = self._content._read_nowait(-1)
+            if rest:
+                return rest
+            raise Broken from error
+
+
+class CountedBody:
+    """A body that counts, and has each count judged: `check` raises where the body is too long."""
+
+    def __init__(self, body: Body, check: Callable[[int], None]) -> None:
+        self.count = 0
+        self._body = body
+        self._check = check
+
+    async def readany(self) -> bytes:
+        piece = await self._body.readany()
+        self.count += len(piece)
+        self._check(self.count)
+        return piece
 
 
 class ByteFile:
@@ -44,12 +80,15 @@ class ByteFile:
         return kept
 
     def append(self, block: bytes) -> None:
-        """Blocks. What an append that failed has left behind is overwritten by the next one."""
-        with self.path.open("r+b" if self.path.exists() else "wb", buffering=0) as file:
+        """Blocks; the file exists. What an append that failed has left behind is overwritten by the next one."""
+        with self.path.open("r+b", buffering=0) as file:
             file.truncate(self.size)
             file.seek(self.size)
             file.write(block)
         self._count(block)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
 
     @property
     def md5(self) -> str:
@@ -67,7 +106,7 @@ class ByteFile:
             provided = expected.get(kind, calculated)
             if provided != calculated:
                 raise invalid(
-                    f"Provided {kind.upper()} hash \"{provided}\" doesn't match calculated {kind.upper()} "
+                    f'Provided {kind.upper()} hash "{provided}" doesn\'t match calculated {kind.upper()} '
                     f'hash "{calculated}".'
                 )
 
@@ -77,42 +116,39 @@ class ByteFile:
         self.size += len(block)
 
 
-class Broken(Exception):  # noqa: N818  # the connection is what broke
-    """The connection ended before the body did."""
-
-
 async def blocks(body: Body, multiple_of: int, skip: int = 0) -> AsyncIterator[bytes]:
-    """A body behind its first `skip` bytes, in blocks of BLOCK_BYTES, the rest last.
+    """A body behind its first `skip` bytes, in blocks of about BLOCK_BYTES and of whole multiples, the rest last.
 
     Where the connection breaks, the rest is rounded down; raises Broken after it.
     """
-    waiting = bytearray()
+    pieces: list[bytes] = []
+    waiting = 0
     try:
         while piece := await body.readany():
-            waiting += piece[skip:]
+            pieces.append(piece[skip:])
+            waiting += len(pieces[-1])
             skip = max(0, skip - len(piece))
-            while len(waiting) >= BLOCK_BYTES:
-                yield bytes(waiting[:BLOCK_BYTES])
-                del waiting[:BLOCK_BYTES]
-    except (ClientError, OSError, asyncio.IncompleteReadError) as error:
-        kept = len(waiting) // multiple_of * multiple_of
-        if kept:
-            yield bytes(waiting[:kept])
-        raise Broken from error
+            if waiting >= BLOCK_BYTES:
+                joined = b"".join(pieces)
+                whole = waiting // multiple_of * multiple_of
+                yield joined[:whole]
+                pieces, waiting = [joined[whole:]], waiting - whole
+    except Broken:
+        if kept := waiting // multiple_of * multiple_of:
+            yield b"".join(pieces)[:kept]
+        raise
     if waiting:
-        yield bytes(waiting)
+        yield b"".join(pieces)
 
 
 async def receive_whole(body: Body, path: Path, check_size: Callable[[int], None]) -> ByteFile:
-    """A body in a file of its own. Raises Broken, and what `check_size` raises for the size so far; then no file is left."""
+    """A body in an empty file. Raises Broken, and what `check_size` raises for the size so far; no file is left."""
     file = ByteFile(path)
     try:
-        await asyncio.to_thread(file.append, b"")
-        async for block in blocks(body, multiple_of=1):
-            check_size(file.size + len(block))
+        async for block in blocks(CountedBody(body, check_size), multiple_of=1):
             await asyncio.to_thread(file.append, block)
     except BaseException:
-        path.unlink(missing_ok=True)
+        file.remove()
         raise
     return file
 

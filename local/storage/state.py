@@ -1,9 +1,9 @@
-"""What the stand-in knows, in one SQLite file: objects, sessions, events to be published. The bytes lie in files beside it.
+"""What the stand-in knows, in one SQLite file: objects, sessions, events to be published. The bytes lie beside it.
 
-A change is one transaction, so a process killed at any line leaves either the state before it or the state after it.
-A file of bytes has an unguessable name from the start and becomes an object's by being named in a row: nothing is copied
-or renamed, and a half object is never visible. (Commits are not synced to the disk: a killed process
-loses nothing, a machine without power may.)
+A change is one transaction, so a process killed at any line leaves the state before it or the state after it. A file of
+bytes has a name of its own from the start and becomes an object's by being named in a row: nothing is copied or
+renamed, and a half object is never visible. (Commits are not synced to the disk: a killed process loses nothing, a
+machine without power may.)
 """
 
 from __future__ import annotations
@@ -50,8 +50,10 @@ class State:
         self.db.execute("COMMIT")
 
     def new_file(self) -> Path:
-        """A place for bytes. Until a row names it, the next start removes it."""
-        return self._bytes / uuid.uuid4().hex
+        """An empty file for bytes. Until a row names it, the next start removes it."""
+        path = self._bytes / uuid.uuid4().hex
+        path.touch()
+        return path
 
     def path(self, file: str) -> Path:
         return self._bytes / file
