@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,8 @@ def _value(value: Any) -> dict[str, Any]:
         return {"booleanValue": value}
     if isinstance(value, int):
         return {"integerValue": str(value)}
+    if isinstance(value, datetime):
+        return {"timestampValue": value.astimezone(UTC).isoformat().replace("+00:00", "Z")}
     return {"stringValue": str(value)}
 
 

@@ -24,13 +24,13 @@ class Log:
         self._lock = threading.Lock()
         self._colours: dict[str, int] = {}
 
-    def write(self, part: str, line: str) -> None:
+    def write(self, part: str, line: str, *, file_only: bool = False) -> None:
         """A line that a part has printed, or that is told of it."""
         with self._lock:
             stamp = time.strftime("%H:%M:%S")
             if not self._file.closed:
                 self._file.write(f"{stamp} {part} {line}\n")
-            if self._terminal is not None:
+            if self._terminal is not None and not file_only:
                 self._terminal.write(self._shown(stamp, part, line) + "\n")
                 self._terminal.flush()
 

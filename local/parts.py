@@ -62,16 +62,13 @@ class Addresses:
 
 def emulator_parts(at: Addresses) -> list[Part]:
     """Raises emulators.MissingPart, which says what is missing and how to get it."""
-    firestore, pubsub = at.ports["firestore"], at.ports["pubsub"]
+    commands = {
+        "firestore": emulators.firestore_command(at.ports["firestore"], RULES, PROJECT),
+        "pubsub": emulators.pubsub_command(at.ports["pubsub"]),
+    }
     return [
-        Part(
-            "firestore",
-            emulators.firestore_command(firestore, RULES, PROJECT),
-            firestore,
-            answers_http(firestore, "/"),
-            restarted=False,
-        ),
-        Part("pubsub", emulators.pubsub_command(pubsub), pubsub, answers_http(pubsub, "/"), restarted=False),
+        Part(name, command, at.ports[name], answers_http(at.ports[name], "/"), restarted=False, chatty=True)
+        for name, command in commands.items()
     ]
 
 
@@ -84,7 +81,7 @@ def service_parts(at: Addresses, data: Path) -> list[Part]:
     storage = ["--data", str(data / "storage"), "--buckets", ",".join(BUCKETS.values())]
     storage += ["--pubsub", at.host("pubsub"), "--project", PROJECT]
     return [
-        Part("redis", [*server, "--appendonly", "no", "--loglevel", "warning"], redis, accepts_tcp(redis)),
+        Part("redis", [*server, "--appendonly", "no", "--loglevel", "warning"], redis, accepts_tcp(redis), chatty=True),
         _module(at, "upstash", ["--redis-port", str(redis), "--token", at.token]),
         _module(at, "storage", storage),
         _module(at, "inbox", []),

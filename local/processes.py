@@ -35,6 +35,7 @@ class Part:
     ready: Callable[[], bool]
     environment: Mapping[str, str] = field(default_factory=dict)
     restarted: bool = True  # False: the state dies with it, so the cloud ends
+    chatty: bool = False  # True: what it prints goes to the log's file only
 
 
 class FreePorts:
@@ -175,14 +176,14 @@ class Processes:
         )
         self._running[part.name] = process
         self._tell_guard(f"+{process.pid}")
-        threading.Thread(target=self._pump, args=(part.name, process), daemon=True).start()
+        threading.Thread(target=self._pump, args=(part, process), daemon=True).start()
 
-    def _pump(self, name: str, process: subprocess.Popen[str]) -> None:
+    def _pump(self, part: Part, process: subprocess.Popen[str]) -> None:
         if process.stdout is None:
             return
         for line in process.stdout:
             if line.strip():
-                self._log.write(name, line.rstrip("\n"))
+                self._log.write(part.name, line.rstrip("\n"), file_only=part.chatty)
 
     def _restarts_too_often(self, name: str) -> bool:
         now = time.monotonic()
