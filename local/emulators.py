@@ -45,8 +45,8 @@ class RulesError(Exception):
 class Emulator:
     """One emulator: where its jar may lie, and the pinned version for where there is none.
 
-    The checksums are those that firebase-tools publishes (src/emulator/downloadableEmulatorInfo.json): these are the
-    last versions which run on Java 11. A download that differs is refused.
+    The pinned versions are those of firebase-tools 14, which still run on Java 17; the checksums are those that
+    firebase-tools publishes (src/emulator/downloadableEmulatorInfo.json). A download that differs is thrown away.
     """
 
     title: str
@@ -228,7 +228,7 @@ def _newest_first(folder: Path, pattern: str) -> list[Path]:
 
 
 def _java_needed(jar: Path, main_class: str) -> int:
-    """The Java version for which a jar was compiled: the class file's major version less 44 (JVM specification, 4.1)."""
+    """The Java version for which a jar was compiled: the class file's major version - 44 (JVM specification, 4.1)."""
     try:
         with zipfile.ZipFile(jar) as archive, archive.open(main_class.replace(".", "/") + ".class") as file:
             return int.from_bytes(file.read(8)[6:8]) - 44

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.api_core import exceptions
@@ -17,6 +17,7 @@ from shared.plans import month_of
 from shared.problems import Problem
 
 DEADLINE_S = 10.0
+OPENED_BEFORE = timedelta(seconds=5)
 SERVER_TIME = firestore.SERVER_TIMESTAMP
 
 
@@ -113,14 +114,17 @@ def session(track_id: str) -> Session | None:
 
 
 def open_conversation(conversation_id: str, uid: str, track_ids: list[str], text: str) -> bool:
-    """Opens a conversation with the assistant's first message. False where it is open already."""
+    """Opens a conversation with the assistant's first message. False where it is open already.
+
+    The throttle of the rules counts from lastMessageAt: set a little back, the opening holds no first question up.
+    """
     batch = clients.firestore().batch()
     reference = clients.firestore().document(f"conversations/{conversation_id}")
     opened = {
         "participants": [uid],
         "trackIds": track_ids,
         "createdAt": firestore.SERVER_TIMESTAMP,
-        "lastMessageAt": firestore.SERVER_TIMESTAMP,
+        "lastMessageAt": datetime.now(UTC) - OPENED_BEFORE,
     }
     batch.create(reference, opened)
     batch.create(reference.collection("messages").document("opening"), _assistant_message(text))

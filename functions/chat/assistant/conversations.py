@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from assistant import advisor
-from assistant.advisor import NamedAnalysis
+from assistant.facts import NamedAnalysis, Role
 from assistant.questions import Question
 from shared import events, idempotency, telemetry
 from shared.analyses import own_analysis
 from shared.documents import as_service
 from shared.documents.as_user import Denied, Exists, UserDocuments
-from shared.documents.records import Conversation
+from shared.documents.records import Conversation, Track
 from shared.events import Event
 from shared.identity import Caller
 from shared.plans import effective, renewal_after
@@ -72,16 +72,23 @@ def ask(caller: Caller, question: Question, headers: Mapping[str, str]) -> Asked
         earlier = _asked_before(documents, caller, question, conversation.id, message_id)
         if earlier is not None:
             return earlier
-    track_ids = question.track_ids or conversation.track_ids
-    analyses = _analyses(documents, track_ids)
-    history = () if new else tuple(m.text for m in documents.latest_messages(conversation.id, HISTORY_MOST))
-    try:
-        documents.add_message(conversation, message_id, question.text, new=new)
-    except Denied as error:
-        raise _cause(documents) from error
-    except Exists as error:
-        raise Problem("conflict", "The conversation was opened at this very moment; ask again.") from error
+    analyses = _analyses(documents, question.track_ids or conversation.track_ids)
+    history = () if new else _user_messages(documents, conversation.id)
+    conversation = _with_message(documents, conversation, message_id, question.text, new=new)
     return Asked(caller.uid, conversation.id, message_id, question.text, question.locale, analyses, history)
+
+
+def _with_message(
+    documents: UserDocuments, conversation: Conversation, message_id: str, text: str, *, new: bool
+) -> Conversation:
+    try:
+        documents.add_message(conversation, message_id, text, new=new)
+    except (Denied, Exists) as error:
+        opened = documents.conversation(conversation.id) if new else None
+        if opened is None:
+            raise _cause(documents) from error
+        return _with_message(documents, opened, message_id, text, new=False)  # opened by the service meanwhile
+    return conversation
 
 
 def _asked_before(
@@ -145,19 +152,39 @@ def _conversation(
     return Conversation(conversation_id, (caller.uid,), question.track_ids), True
 
 
+def _user_messages(documents: UserDocuments, conversation_id: str) -> tuple[str, ...]:
+    return tuple(m.text for m in documents.latest_messages(conversation_id, HISTORY_MOST) if m.role == "user")
+
+
 def _analyses(documents: UserDocuments, track_ids: Sequence[str]) -> tuple[NamedAnalysis, ...]:
-    return tuple(_named(documents, track_id, position) for position, track_id in enumerate(track_ids))
+    """The analyses that a question is about: the tracks named, then the first one's reference and last version."""
+    tracks = [_own_track(documents, track_id) for track_id in track_ids]
+    if not tracks:
+        return ()
+    first = tracks[0]
+    roles: dict[str | None, Role] = {first.replaces_track_id: "previous", first.reference_track_id: "reference"}
+    named = [_named(documents, track, roles.get(track.id, "track")) for track in tracks]
+    for track_id in (first.reference_track_id, first.replaces_track_id):
+        analysis = own_analysis(documents, track_id) if track_id and track_id not in track_ids else None
+        track = documents.track(track_id) if track_id and analysis is not None else None
+        if track is not None and analysis is not None:
+            named.append(NamedAnalysis(track.filename, roles[track.id], analysis))
+    return tuple(named)
 
 
-def _named(documents: UserDocuments, track_id: str, position: int) -> NamedAnalysis:
+def _own_track(documents: UserDocuments, track_id: str) -> Track:
     track = documents.track(track_id)
     if track is None:
         raise Problem("not-found", f"There is no track {track_id} of yours.")
-    analysis = own_analysis(documents, track_id)
+    return track
+
+
+def _named(documents: UserDocuments, track: Track, role: Role) -> NamedAnalysis:
+    analysis = own_analysis(documents, track.id)
     if analysis is None:
-        detail = f"The track {track_id} is {track.state}; ask again once it is done."
+        detail = f"The track {track.id} is {track.state}; ask again once it is done."
         raise Problem("conflict", detail, {"state": track.state})
-    return NamedAnalysis(name=track.filename, role="track" if position == 0 else "reference", analysis=analysis)
+    return NamedAnalysis(track.filename, role, analysis)
 
 
 def _cause(documents: UserDocuments) -> Problem:

@@ -1,4 +1,4 @@
-"""What an analysis says, as an answer needs it: measured value, target, distance and which side of the target it lies on.
+"""What an analysis says, as an answer needs it: measured value, target, and on which side of it the value lies.
 
 An analysis is read tolerantly (any value may be null, a reduced one holds three), but nothing is ever made up: what is
 not there is None.
@@ -21,6 +21,23 @@ Side = Literal["low", "high"]
 # The order in which a mix is mended: what destroys the signal first, then level, then tone, then dynamics and width.
 PART_ORDER = ("technical", "truePeak", "loudness", "frequencies", "dynamics", "stereo", "music", "file")
 WEIGHT_ORDER = ("truePeak", "loudness", "frequencies", "dynamics", "stereo", "technical")
+# What is worth a word when it is on target, the weightiest part of the score first, and in it the best known metric.
+TELLING = (
+    *(
+        "truePeakDbtp",
+        "integratedLufs",
+        "shortTermMaxLufs",
+        "sub",
+        "bass",
+        "lowMid",
+        "mid",
+        "highMid",
+        "presence",
+        "air",
+    ),
+    *("drDb", "plrDb", "psrDb", "rangeLu", "correlation", "correlationLow", "sideMidDb", "monoLossDb", "balanceDb"),
+    "clippingSamples",
+)
 BANDS = ("sub", "bass", "lowMid", "mid", "highMid", "presence", "air")
 
 
@@ -42,13 +59,23 @@ class Reading:
     target: float | None = None
     tolerance: float | None = None
     status: str | None = None
+    bound: str = "both"  # of the target: "ceiling" and "floor" have one wrong side
+
+    @property
+    def extra_decimals(self) -> int:
+        """1 where the usual rounding would print a value that is off as equal to its target."""
+        if self.value is None or self.target is None or not self.off:
+            return 0
+        decimals = self.metric.decimals
+        return int(round(self.value, decimals) == round(self.target, decimals))
 
     @property
     def delta(self) -> float | None:
         """Value minus target as a reader computes it from the two printed figures."""
         if self.value is None or self.target is None:
             return None
-        return round(self.value, self.metric.decimals) - round(self.target, self.metric.decimals)
+        decimals = self.metric.decimals + self.extra_decimals
+        return round(self.value, decimals) - round(self.target, decimals)
 
     @property
     def side(self) -> Side | None:
@@ -123,6 +150,7 @@ class Track:
                 number(row.get("target")),
                 number(row.get("tolerance")),
                 row.get("status") if row.get("status") in ("green", "yellow", "red") else None,
+                str(row.get("side", "both")),
             )
         value = self.value(metric)
         return Reading(definition, value, status=_usual_status(definition, value))
@@ -155,7 +183,7 @@ class Track:
     def strengths(self) -> Sequence[Reading]:
         """What is on target, the heaviest part of the score first."""
         judged = [r for r in self.readings if r.status == "green" and r.value is not None and self._counts(r)]
-        return sorted((r for r in judged if r.metric.part in WEIGHT_ORDER), key=lambda r: WEIGHT_ORDER.index(r.metric.part))
+        return sorted((r for r in judged if r.metric.id in TELLING), key=lambda r: TELLING.index(r.metric.id))
 
     def _counts(self, reading: Reading) -> bool:
         """Judged by a target; without one only what the verdict judges nowhere, so that nothing is said twice."""

@@ -1,7 +1,7 @@
 """The tables of mixing and mastering practice in `knowledge/`, loaded once and typed.
 
-Every text exists in both languages and every row names its sources (`sources.json`). A number with a unit that stands in
-these tables is a setting that an answer may give; no other module holds one.
+Every text exists in both languages and every row names its sources (`sources.json`). A number with a unit that stands
+in these tables is a setting that an answer may give; no other module holds one.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Metric:
     usual: tuple[float | None, float | None]  # what holds without a target
     low: str | None
     high: str | None
+    beside: str | None  # what an answer about it tells as well
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Platform:
     """A place where music is played. `turns` says what it does to the level: up and down, down only, nothing."""
 
     id: str
+    name: str | None  # as the verdict names it
     label: Text
     target_lufs: float | None
     ceiling_dbtp: float | None
@@ -68,6 +70,7 @@ class Platform:
     note: Text
 
 
+@cache
 def table(name: str) -> Mapping[str, Any]:
     rows: Mapping[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     return rows
@@ -88,6 +91,7 @@ def metrics() -> Mapping[str, Metric]:
             usual=(row.get("usual", {}).get("from"), row.get("usual", {}).get("to")),
             low=row.get("low"),
             high=row.get("high"),
+            beside=row.get("beside"),
         )
         for key, row in table("metrics").items()
     }
@@ -110,9 +114,7 @@ def problems() -> Mapping[str, Problem]:
 
 @cache
 def terms() -> Mapping[str, Term]:
-    return {
-        key: Term(key, row["label"], row["what"], tuple(row.get("see", ()))) for key, row in table("terms").items()
-    }
+    return {key: Term(key, row["label"], row["what"], tuple(row.get("see", ()))) for key, row in table("terms").items()}
 
 
 @cache
@@ -120,7 +122,8 @@ def platforms() -> Mapping[str, Platform]:
     return {
         key: Platform(
             id=key,
-            label=row["label"] if isinstance(row["label"], dict) else {"en": row["label"], "pt-BR": row["label"]},
+            name=row.get("name"),
+            label=row["label"],
             target_lufs=row.get("targetLufs"),
             ceiling_dbtp=row.get("ceilingDbtp"),
             turns=row["turns"],

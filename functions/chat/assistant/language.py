@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Literal
 
 Locale = Literal["en", "pt-BR"]
+TABLE = Path(__file__).with_name("knowledge") / "languages.json"
 
 _WORD = re.compile(r"[a-z0-9]+")
-_PORTUGUESE = frozenset(
-    """a o os as um uma uns umas de do da dos das no na nos nas em ao aos e ou que qual quais quanto quanta quantos como
-    por pra para pro com sem mas mais menos muito muita pouco meu minha meus minhas seu sua seus suas isso isto esse essa
-    este esta ta to tou esta estou sao ser foi tem tenho ter nao sim voce voces vc vcs eu ele ela nos posso pode devo
-    preciso faco faz fazer fica ficou deixar deixo porque pq onde quando entre ate ainda ja aqui ali la bem bom boa
-    faixa musica som grave graves agudo agudos medios voz alto alta baixo baixa largura volume nota andamento tom
-    versao anterior referencia oi ola obrigado obrigada valeu beleza resolver corrigir arrumar melhorar comecar primeiro
-    significa serve explica explique estourando embolada abafada tonalidade batida pronta pronto lancar plataforma me
-    soa soando menor maior ruim certo errado dica dicas ajuda ajudar hoje tudo bateria caixa estereo pista quero queria
-    oq oque q tava deu dar vai vou mixagem masterizacao equilibrio pico perda clipando distorcendo dinamica""".split()
-)
-_ENGLISH = frozenset(
-    """the an is are am was were be been do does did how what which why where when who my your its it this that these
-    those of in on at to for from with without and or but not no yes you i we they he she can could should would will
-    may might must have has had if so too very more less much many loud louder quiet good bad better best enough
-    sound sounds sounding track song master mix next first fix make get need want hear tell me explain mean means
-    about there here than then low high bass kick wide narrow ready hello hi hey thanks thank key score version
-    reference last previous compare level peak show give help start doing wrong improve against weak muddy harsh
-    whats isnt dont doesnt im ive whats s t any some all out up down over under music okay ok lift raise lower""".split()
-)
-_BOTH = frozenset("a e o no as do me to so tom for os s t ok volume som so".split())
 _PORTUGUESE_MARK = re.compile(r"[ãõçáéíóúâêôà]", re.IGNORECASE)
-_PORTUGUESE_ENDING = re.compile(r"(?:cao|coes|mente|ando|endo|indo|inho|inha|dade|agem)$")
+# What the spelling of an unknown word hints at; the words that both languages share hint at nothing.
+_PORTUGUESE_SPELLING = re.compile(r"(?:cao|coes|mente|[aei]ndo|inh[oa]|dade|agem|ao)$|nh|lh|[^aeiou][ao]s?$|[aei]r$")
+_ENGLISH_SPELLING = re.compile(r"(?:ing|ed|tion|ness|ght|ly|ck|y|[^aeiou]e)$|th|sh|wh|ee|oo|w|k")
+
+
+@cache
+def _known_words() -> Mapping[str, frozenset[str]]:
+    """Frequent words of each language, those of both, and the studio's own words, which tell nothing."""
+    table = json.loads(TABLE.read_text(encoding="utf-8"))
+    return {name: frozenset(found) for name, found in table.items()}
 
 
 def fold(text: str) -> str:
@@ -49,12 +42,12 @@ def detect_locale(text: str) -> Locale:
     """The language of `text`; English where nothing tells them apart ("LUFS?")."""
     portuguese = 1.5 * len(_PORTUGUESE_MARK.findall(text))
     english = 0.0
+    known = _known_words()
     for word in words(text):
-        weight = 0.4 if word in _BOTH else 1.0
-        if word in _PORTUGUESE:
-            portuguese += weight
-        elif _PORTUGUESE_ENDING.search(word):
-            portuguese += 0.5
-        if word in _ENGLISH:
-            english += weight
+        weight = 0.4 if word in known["both"] else 1.0
+        portuguese += weight * (word in known["portuguese"])
+        english += weight * (word in known["english"])
+        if len(word) > 2 and not any(word in found for found in known.values()):
+            portuguese += 0.4 * bool(_PORTUGUESE_SPELLING.search(word))
+            english += 0.4 * bool(_ENGLISH_SPELLING.search(word))
     return "pt-BR" if portuguese > english else "en"

@@ -10,7 +10,7 @@ from shared.documents.records import is_id
 from shared.problems import Problem
 
 LONGEST_MESSAGE = 2_000
-MOST_TRACKS = 10
+MOST_TRACKS = 8  # as many as firestore.rules can check in one request
 _KNOWN_KEYS = {"message", "trackIds", "conversationId", "locale", "images"}
 
 

@@ -1,4 +1,4 @@
-"""How things are written: figures with their unit in the reader's language, names quoted as data, phrases from the table."""
+"""How things are written: figures as each language writes them, names quoted as data, phrases from the table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from assistant.knowledge import Metric
 from assistant.language import Locale
 
 NAME_LENGTH = 48
-_MARKUP = re.compile(r"[*_`\[\]()<>#|~\\/:\"“”„«»{}!]+")
+_MARKUP = re.compile(r"[*`\[\]<>#|~\\/:\"“”„«»{}!]+|(?<![^\W_])_|_(?![^\W_])")
 _DIFFERENCE_UNIT = {"LUFS": "LU", "dBTP": "dB", "dBFS": "dB"}
 
 
@@ -22,7 +22,7 @@ def _phrases() -> Any:
     return knowledge.table("phrases")
 
 
-def say(locale: Locale, key: str, **values: object) -> str:
+def say(locale: Locale, key: str, /, **values: object) -> str:
     """A phrase of the table with its places filled in."""
     phrase: str = _phrases()[key][locale]
     return phrase.format(**values)
@@ -35,9 +35,9 @@ def plain(value: float, decimals: int, locale: Locale, *, signed: bool = False) 
     return text.replace(".", ",") if locale == "pt-BR" else text
 
 
-def figure(value: float, metric: Metric, locale: Locale) -> str:
+def figure(value: float, metric: Metric, locale: Locale, *, extra: int = 0) -> str:
     """A measured value or a target: `-9.1 LUFS`, `-9,1 LUFS`, `128 BPM`."""
-    decimals = metric.decimals
+    decimals = metric.decimals + extra
     if metric.unit == "BPM" and abs(value - round(value)) < 0.05:
         decimals = 0
     if metric.unit == "Hz" and value >= 10_000:
@@ -45,10 +45,10 @@ def figure(value: float, metric: Metric, locale: Locale) -> str:
     return with_unit(plain(value, decimals, locale, signed=metric.id in ("balanceDb", "tuningCents")), metric.unit)
 
 
-def difference(value: float, metric: Metric, locale: Locale) -> str:
+def difference(value: float, metric: Metric, locale: Locale, *, extra: int = 0) -> str:
     """The size of a difference of two values of a metric, in the unit of differences (LU for LUFS)."""
     unit = _DIFFERENCE_UNIT.get(metric.unit, metric.unit)
-    return with_unit(plain(abs(value), metric.decimals, locale), unit)
+    return with_unit(plain(abs(value), metric.decimals + extra, locale), unit)
 
 
 def decibels(value: float, locale: Locale, *, signed: bool = False) -> str:
