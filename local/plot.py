@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -132,10 +133,9 @@ def _waveform(axes: Axes, result: Result, locale: str) -> None:
     if not peaks:
         nothing(axes, locale)
         return
-    lows, highs = _low_high(peaks)
-    step = result["file"]["durationS"] / len(highs)
-    times = [step * (i + 0.5) for i in range(len(highs))]
-    axes.fill_between(times, lows, highs, color=SOUND, linewidth=0)
+    step = result["file"]["durationS"] / len(peaks)
+    times = [step * (i + 0.5) for i in range(len(peaks))]
+    axes.fill_between(times, [-peak for peak in peaks], peaks, color=SOUND, linewidth=0)
     for level in (-1, 1):
         axes.axhline(level, color=GRID, linewidth=0.8)
     clipping = (result.get("dynamics") or {}).get("clipping") or {}
@@ -145,16 +145,10 @@ def _waveform(axes: Axes, result: Result, locale: str) -> None:
         aside(axes, found, STATUS["red"])
 
 
-def _low_high(peaks: Sequence[Any]) -> tuple[list[float], list[float]]:
-    if isinstance(peaks[0], Sequence):
-        return [low for low, _ in peaks], [high for _, high in peaks]
-    return [-peak for peak in peaks], list(peaks)
-
-
 def _loudness(axes: Axes, result: Result, locale: str) -> None:
     panel(axes, words("loudnessOverTime", locale))
-    series = (result.get("loudness") or {}).get("shortTermSeries")
-    levels = [] if not series else series["lufs"] if isinstance(series, Mapping) else series
+    series = (result.get("loudness") or {}).get("shortTermSeries") or {"stepS": 0.0, "lufs": []}
+    levels = series["lufs"]
     heard = [level for level in levels if level is not None]
     time_axis(axes, result["file"]["durationS"], labels=True)
     if not heard:
@@ -165,13 +159,8 @@ def _loudness(axes: Axes, result: Result, locale: str) -> None:
     top = max(*heard, goal, -9.0) + 2.5
     bottom = min(top - 14, max(top - _LOUDNESS_SPAN_LU, min(*heard, goal) - 2))
     axes.set_ylim(bottom, top)
-    step = (
-        series["stepS"]
-        if isinstance(series, Mapping) and "stepS" in series
-        else result["file"]["durationS"] / len(levels)
-    )
-    times = [i * step for i in range(len(levels))]
-    drawn = [bottom if level is None else max(bottom, level) for level in levels]
+    times = [(i + 1) * series["stepS"] for i in range(len(levels))]
+    drawn = [math.nan if level is None else max(bottom, level) for level in levels]
     axes.fill_between(times, bottom, drawn, color=SOUND, alpha=0.22, linewidth=0)
     axes.plot(times, drawn, color=SOUND, linewidth=1.6)
     axes.set_ylabel("LUFS", color=FAINT, fontsize=9)
@@ -184,7 +173,7 @@ def _targets(axes: Axes, result: Result, comparison: Mapping[str, Any] | None, l
     if comparison:
         target, tolerance = comparison["target"], comparison["tolerance"]
         axes.axhspan(target - tolerance, target + tolerance, color=TARGET, alpha=0.18, linewidth=0)
-        aside(axes, f"{_against(result['verdict'], locale)} {quantity(target, 'LUFS', locale)}", TARGET)
+        aside(axes, f"{shortened(_against(result['verdict'], locale), 36)} {quantity(target, 'LUFS', locale)}", TARGET)
         value = comparison["value"]
         axes.axhline(value, color=INK, linewidth=1, linestyle=(0, (5, 3)))
         mine = f"{words('integrated', locale)} {quantity(value, 'LUFS', locale)}"
@@ -228,7 +217,7 @@ def _spectrum(axes: Axes, result: Result, locale: str, reference: Result | None)
     colours = [_bar_colour(i, levels, wanted, tolerances) for i in positions]
     axes.bar(positions, heights, bottom=bottom, width=0.78, color=colours)
     if wanted:
-        aside(axes, _against(verdict, locale), TARGET)
+        aside(axes, shortened(_against(verdict, locale), 36), TARGET)
         _wanted_curve(axes, [(i, level) for i, level in enumerate(wanted) if level is not None], tolerances)
 
 

@@ -93,7 +93,7 @@ def _facts(result: Result, locale: str) -> list[Text]:
     form = [
         file["format"],
         f"{file['sampleRateHz'] / 1000:g} kHz",
-        f"{file['bitDepth']} bit" if file.get("bitDepth") else None,
+        _bits(file, locale),
         {1: "mono", 2: "stereo"}.get(file["channels"], f"{file['channels']} ch"),
         length(file["durationS"]),
     ]
@@ -103,6 +103,13 @@ def _facts(result: Result, locale: str) -> list[Text]:
     if series:
         lines.append(Text(sparkline(_levels(series), 40), style="cyan", no_wrap=True))
     return [line for line in lines if line.plain]
+
+
+def _bits(file: Mapping[str, Any], locale: str) -> str | None:
+    bits, used = file.get("bitDepth"), file.get("effectiveBitDepth")
+    if not bits or used in (None, bits):
+        return words("bits", locale, bits=str(bits)) if bits else None
+    return words("bitsUsed", locale, bits=str(bits), used=str(used))
 
 
 def _against(verdict: Mapping[str, Any], locale: str) -> str:
@@ -124,7 +131,7 @@ def _music(result: Result, locale: str) -> list[str]:
 
 
 def _levels(series: Any) -> list[float | None]:
-    levels: list[float | None] = series["lufs"] if isinstance(series, Mapping) else series
+    levels: list[float | None] = series["lufs"]
     return levels
 
 

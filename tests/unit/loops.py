@@ -14,7 +14,8 @@ Audio = NDArray[np.float32]
 
 # One bar each: beats in the bar, then hits as (beat, drum, gain).
 Hit = tuple[float, str, float]
-PATTERNS: dict[str, tuple[int, list[Hit]]] = {
+Pattern = tuple[int, list[Hit]]
+PATTERNS: dict[str, Pattern] = {
     "click": (1, [(0, "click", 1.0)]),
     "rock": (
         4,
@@ -47,8 +48,10 @@ PATTERNS: dict[str, tuple[int, list[Hit]]] = {
     ),
 }
 
-MAJOR = (0, 2, 4, 5, 7, 9, 11)
-MINOR = (0, 2, 3, 5, 7, 8, 10)
+TEMPI = (
+    60, 66.67, 72.5, 77.3, 84, 90.5, 95.24, 100, 104.6, 110, 115.3, 120,
+    123.45, 128, 133.7, 140, 146.2, 150, 157.9, 165, 174, 187.5, 200,
+)  # fmt: skip
 
 # Chords as (semitones of the root above the tonic, intervals above the root).
 MAJ, MIN, DIM, DOM7 = (0, 4, 7), (0, 3, 7), (0, 3, 6), (0, 4, 7, 10)
@@ -67,7 +70,6 @@ PROGRESSIONS: dict[str, list[tuple[str, list[Chord]]]] = {
         ("i-iv-v-i", [(0, MIN), (5, MIN), (7, MIN), (0, MIN)]),
     ],
 }
-NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
 def _decaying(seconds: float, rate: int, decay_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -96,11 +98,11 @@ def _drum(name: str, rate: int, rng: np.random.Generator) -> NDArray[np.float64]
 
 
 def drum_loop(
-    style: str, bpm: float, *, rate: int = 44100, seconds: float = 20.0, noise: float = 0.0, seed: int = 0
+    style: str | Pattern, bpm: float, *, rate: int = 44100, seconds: float = 20.0, noise: float = 0.0, seed: int = 0
 ) -> Audio:
-    """A mono loop in `style` (a key of PATTERNS) at exactly `bpm`, hits placed to the nearest sample, peak 0.5."""
+    """A mono loop in `style` (a key of PATTERNS, or a pattern) at exactly `bpm`, hits placed to the nearest sample, peak 0.5."""
     rng = np.random.default_rng(seed)
-    beats_per_bar, hits = PATTERNS[style]
+    beats_per_bar, hits = PATTERNS[style] if isinstance(style, str) else style
     out = np.zeros(int(seconds * rate) + rate)
     drums = {name: _drum(name, rate, rng) for name in sorted({name for _, name, _ in hits})}
     bar_s = beats_per_bar * 60 / bpm

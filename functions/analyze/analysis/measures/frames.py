@@ -1,6 +1,6 @@
-"""The front end that tempo and key share: the mono signal at about 11 kHz, and its frames.
+"""The front end that tempo and key share: the mono signal at about 5.5 kHz, and its frames.
 
-Both look at what happens below 3.5 kHz, so a quarter of the samples is enough. The decimation is an exact FIR, done as
+Both look at what happens below 2.2 kHz, so an eighth of the samples is enough. The decimation is an exact FIR, done as
 one matrix product on rows of samples (numpy has no polyphase filter).
 """
 
@@ -11,19 +11,19 @@ from analysis.measures.base import Block, Stream
 
 Array = NDArray[np.float32]
 
-TARGET_RATE_HZ = 11025
-PASS_HZ = 3500.0
+TARGET_RATE_HZ = 5512.5
+PASS_HZ = 2250.0
 _OUTPUTS_PER_ROW = 16
 _STOPBAND_DB = 60.0
 
 
 def decimation(sample_rate_hz: int) -> int:
-    """The whole factor that brings a rate nearest to 11 kHz."""
+    """The whole factor that brings a rate nearest to 5.5 kHz."""
     return max(1, round(sample_rate_hz / TARGET_RATE_HZ))
 
 
 def low_pass(sample_rate_hz: int, factor: int) -> NDArray[np.float64]:
-    """Kaiser-windowed sinc: flat to 3.5 kHz, and down 60 dB from where aliases would fall below 3.5 kHz."""
+    """Kaiser-windowed sinc: flat to 2.2 kHz, and down 60 dB from where aliases would fall below that."""
     if factor == 1:
         return np.ones(1)
     stop_hz = sample_rate_hz / factor - PASS_HZ

@@ -1,4 +1,4 @@
-"""Onset strength in five bands, and its autocorrelation, gathered while the track streams by."""
+"""Onset strength, and its autocorrelation, gathered while the track streams by."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,35 +6,49 @@ from numpy.typing import NDArray
 from analysis.measures.base import Block, Stream
 from analysis.measures.frames import Array, Decimator, Frames, hann
 
-FRAME, HOP = 512, 128
+FRAME, HOP = 256, 64  # 46 and 12 ms at 5.5 kHz
 SEGMENT_S, LONGEST_LAG_S = 30.0, 12.0
-# Band edges, and the group each band's rises are summed in: drums live in the groups, the bands keep a loud partial
-# from hiding a soft onset next to it.
-EDGES_HZ = (30, 75, 110, 160, 230, 330, 450, 600, 800, 1050, 1350, 1750, 2250, 2900, 3700, 4600)
-GROUP_EDGES_HZ = (30, 160, 450, 1750, 4600)
-GROUPS = 5  # four of them below 4.6 kHz, and the air above
-SILENCE = 1e-9  # mean square: -90 dBFS
+MEAN_S = 1.0
+
+# Bands of a third of an octave and more. Rises are averaged within a group, then summed over groups, so that a kick
+# of three bands counts as much as a snare of five. The last group is the air, all that the decimation loses, and
+# counts for more: the hats have nothing else.
+EDGES_HZ = (30, 75, 110, 160, 230, 330, 450, 600, 800, 1050, 1350, 1750, 2250)
+GROUP_EDGES_HZ = (30, 160, 450, 1050, 2250)
+AIR_WEIGHT = 1.5
+
+# Energy is compressed as log(energy + floor). A floor near the band's own mean keeps loud hits louder than soft ones,
+# which is what tells a bar from a beat; relative to the mean, it also makes the strength independent of the gain.
+# Bands 60 dB below all of them together hold leakage and rounding, and stay silent.
+FLOOR, WHOLE_FLOOR = 0.3, 1e-6
+RISE_FRAMES = 2  # over 23 ms, half the window: one frame shows only part of an attack
+ONSET_REACH_S = 0.035
+WEAKEST_ONSET = 1.2  # in nepers summed over the five groups: three standard deviations of white noise
 
 
 class Onsets:
-    """Accumulates, per group, the autocorrelation of the onset strength: memory does not grow with the track."""
+    """Accumulates the autocorrelation of the onset strength: memory does not grow with the track.
+
+    After `finish`: `autocorrelation` (lags,) is the sum of products of frames `lag` apart, `pairs` (lags,) their
+    number, `onsets` the number of onsets and `frames_heard` the number of frames, `frame_rate_hz` apart.
+    """
 
     def __init__(self, stream: Stream) -> None:
         self._decimator = Decimator(stream)
         self._frames = Frames(FRAME, HOP)
         self._window = hann(FRAME)
+        self._bands = _band_matrix(self._decimator.rate_hz)
         self._air_hop = HOP * self._decimator.factor
+        self._air_lag = max(1, round(stream.sample_rate_hz / 44100))
         self._air_rest = np.zeros(0, np.float32)
         self.frame_rate_hz = self._decimator.rate_hz / HOP
-        self._bands = _band_matrix(self._decimator.rate_hz)
-        self._grouping = _grouping()
         self._segment_frames = round(SEGMENT_S * self.frame_rate_hz)
-        self.lags = round(LONGEST_LAG_S * self.frame_rate_hz)
         self._energies: list[Array] = []
         self._airs: list[Array] = []
         self._waiting = 0
-        self.autocorrelation = np.zeros((GROUPS + 1, self.lags))
-        self.products = np.zeros(self.lags)
+        lags = round(LONGEST_LAG_S * self.frame_rate_hz)
+        self.autocorrelation = np.zeros(lags)
+        self.pairs = np.zeros(lags)
         self.onsets = 0
         self.frames_heard = 0
 
@@ -46,72 +60,79 @@ class Onsets:
         self._airs.append(self._air(block.mono))
         self._waiting += len(frames)
         while self._waiting >= self._segment_frames:
-            self._finish_segment(self._segment_frames)
+            self._close_segment(self._segment_frames)
 
     def finish(self) -> None:
         if self._waiting:
-            self._finish_segment(self._waiting)
+            self._close_segment(self._waiting)
 
     def _air(self, mono: Array) -> Array:
-        """Energy of the twice differenced full-rate signal in each hop: what the hats have and the decimation loses."""
+        """The energy of the differenced full-rate signal in each hop."""
         held = np.concatenate((self._air_rest, mono))
-        count = max(0, (held.size - 2) // self._air_hop)
-        self._air_rest = held[count * self._air_hop :]
-        high = held[2:] - held[:-2] if False else np.diff(held[: count * self._air_hop + 1])
-        rows = high.reshape(count, self._air_hop)
-        return np.einsum("ij,ij->i", rows, rows)
+        hops = max(0, (held.size - self._air_lag) // self._air_hop)
+        size = hops * self._air_hop
+        self._air_rest = held[size:]
+        high = (held[self._air_lag : self._air_lag + size] - held[:size]).reshape(hops, self._air_hop)
+        return np.asarray(np.einsum("ij,ij->i", high, high))
 
-    def _finish_segment(self, size: int) -> None:
-        energies = np.concatenate(self._energies)
-        air = np.concatenate(self._airs)
-        bands = np.column_stack((energies[:size], air[2 : size + 2] if len(air) >= size + 2 else air[-size:]))
+    def _close_segment(self, size: int) -> None:
+        energies, air = np.concatenate(self._energies), np.concatenate(self._airs)
+        # A frame is centred on the border before its third hop.
+        strength = onset_strength(np.column_stack((energies[:size], air[2 : size + 2])), self.frame_rate_hz)
         self._energies, self._airs = [energies[size:]], [air[size:]]
         self._waiting -= size
-        strength = onset_strength(bands, self._grouping, self.frame_rate_hz)
         self.frames_heard += size
-        self.onsets += count_onsets(strength.sum(axis=1), self.frame_rate_hz)
-        both = np.column_stack((strength, strength.sum(axis=1)))
-        length = 1 << int(2 * size - 1).bit_length()
-        transform = np.fft.rfft(both, length, axis=0)
-        auto = np.fft.irfft(transform.real**2 + transform.imag**2, axis=0)[: min(size, self.lags)]
-        self.autocorrelation[:, : len(auto)] += auto.T
-        self.products[: len(auto)] += size - np.arange(len(auto))
+        self.onsets += count_onsets(strength, self.frame_rate_hz)
+        lags = min(size, self.pairs.size)
+        self.autocorrelation[:lags] += _autocorrelation(strength)[:lags]
+        self.pairs[:lags] += size - np.arange(lags)
 
 
-def onset_strength(energies: Array, grouping: Array, frame_rate_hz: float) -> Array:
-    floor = 1e-3 * energies.mean(axis=0) + 1e-12
-    level = np.log(energies + floor)
-    rise = np.zeros_like(level)
-    np.maximum(level[2:] - level[:-2], 0, out=rise[2:])
-    groups = rise @ grouping
-    span = round(0.5 * frame_rate_hz) * 2 + 1
-    return groups - moving_mean(groups, span)
+def onset_strength(energies: Array, frame_rate_hz: float) -> NDArray[np.float64]:
+    """How much louder each frame is than the one before last, less the mean around it.
+
+    energies: shape (frames, bands), the air last. Returns shape (frames,), in nepers summed over the groups. Spectral
+    flux in compressed bands, after Ellis 2007, Beat Tracking by Dynamic Programming.
+    """
+    mean = energies.mean(axis=0)
+    level = np.log(energies + (FLOOR * mean + np.float32(WHOLE_FLOOR) * mean.sum() + np.float32(1e-12)))
+    rise = np.zeros(len(level))
+    rise[RISE_FRAMES:] = np.maximum(level[RISE_FRAMES:] - level[:-RISE_FRAMES], 0) @ _BAND_WEIGHTS
+    return rise - moving_mean(rise, round(MEAN_S / 2 * frame_rate_hz))
 
 
-def moving_mean(values: Array, span: int) -> Array:
-    total = np.cumsum(np.pad(values, ((span // 2 + 1, span // 2), (0, 0))), axis=0, dtype=np.float64)
-    count = np.convolve(np.ones(len(values)), np.ones(span), "same")[: len(values)]
-    return ((total[span:] - total[:-span]) / count[:, None]).astype(np.float32)
+def moving_mean(values: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """The mean of the values at most `reach` away, of those there are."""
+    total = np.concatenate(([0.0], np.cumsum(values)))
+    at = np.arange(values.size)
+    first, last = np.maximum(at - reach, 0), np.minimum(at + reach + 1, values.size)
+    return np.asarray((total[last] - total[first]) / (last - first))
 
 
-def count_onsets(strength: Array, frame_rate_hz: float) -> int:
-    reach = max(1, round(0.03 * frame_rate_hz))
-    padded = np.pad(strength, reach, constant_values=-np.inf)
-    highest = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).max(axis=1)
-    return int(np.count_nonzero((strength == highest) & (strength > 1.5 * strength.std())))
+def count_onsets(strength: NDArray[np.float64], frame_rate_hz: float) -> int:
+    """How many frames stand above the threshold and above all frames within 35 ms."""
+    reach = max(1, round(ONSET_REACH_S * frame_rate_hz))
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(strength, reach), 2 * reach + 1)
+    return int(np.count_nonzero((strength >= around.max(axis=1)) & (strength > WEAKEST_ONSET)))
+
+
+def _autocorrelation(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    length = 1 << (2 * values.size - 1).bit_length()
+    transform = np.fft.rfft(values, length)
+    return np.asarray(np.fft.irfft(transform.real**2 + transform.imag**2)[: values.size])
 
 
 def _band_matrix(rate_hz: float) -> Array:
-    frequency = np.fft.rfftfreq(FRAME, 1 / rate_hz)
+    """Sums the power of a frame's bins into bands: shape (bins, bands)."""
+    hz = np.fft.rfftfreq(FRAME, 1 / rate_hz)[:, None]
     edges = np.asarray(EDGES_HZ)
-    return ((frequency[:, None] >= edges[:-1]) & (frequency[:, None] < edges[1:])).astype(np.float32)
+    return ((hz >= edges[:-1]) & (hz < edges[1:])).astype(np.float32)
 
 
-def _grouping() -> Array:
-    low = np.asarray(EDGES_HZ[:-1])
-    edges = np.asarray(GROUP_EDGES_HZ)
-    inside = (low[:, None] >= edges[:-1]) & (low[:, None] < edges[1:])
-    grouping = np.zeros((len(low) + 1, GROUPS), np.float32)
-    grouping[:-1, :-1] = inside / inside.sum(axis=0)
-    grouping[-1, -1] = 1
-    return grouping
+def _band_weights() -> Array:
+    low, edges = np.asarray(EDGES_HZ[:-1])[:, None], np.asarray(GROUP_EDGES_HZ)
+    member = (low >= edges[:-1]) & (low < edges[1:])
+    return np.append((member / member.sum(axis=0)).sum(axis=1), AIR_WEIGHT).astype(np.float32)
+
+
+_BAND_WEIGHTS = _band_weights()

@@ -1,4 +1,9 @@
-"""From the autocorrelation of the onset strength to the tempo."""
+"""From the autocorrelation of the onset strength to the tempo.
+
+Every tempo from 40 to 240 BPM is judged by what the autocorrelation says at simple multiples of its beat: a beat is
+repeated after two, three and four beats, and less after a third, or after one and a half. The precise period is then
+read far out, where a small part of a frame is a very small part of the lag.
+"""
 
 from dataclasses import dataclass
 
@@ -8,61 +13,93 @@ from numpy.typing import NDArray
 Curve = NDArray[np.float64]
 
 SLOWEST_BPM, FASTEST_BPM = 40.0, 240.0
-CENTRE_BPM, SPREAD_OCTAVES = 120.0, 0.8
-WEAKEST_PULSE = 0.08
+CENTRE_BPM = 120.0
+
+# Weight of the autocorrelation at each multiple of the beat, then of the octaves from 120 BPM and of their square: a
+# log-linear model of which candidate is the beat, fitted and rounded by benchmarks/tempo_fit.py on styles that
+# benchmarks/tempo_key.py does not test.
+MULTIPLES = (1 / 4, 1 / 3, 1 / 2, 2 / 3, 1.0, 3 / 2, 2.0, 3.0, 4.0)
+WEIGHTS = np.array((-1.5, -1.0, 3.0, -3.5, 2.5, -2.0, 7.5, 5.0, 8.5, 1.0, -1.5))
+
+LEAST_TOLD = 0.2
+STEADY_PULSE = 0.2  # from here on, only the choice among candidates limits the confidence
+ALTERNATIVES, LEAST_CHANCE = 4, 0.02
 
 
 @dataclass(frozen=True)
 class Tempo:
+    """`pulse` is the mean autocorrelation one to four beats on; `alternatives_bpm` are ordered, likeliest first."""
+
     bpm: float
     confidence: float
-    alternatives_bpm: list[float]
+    pulse: float
+    alternatives_bpm: tuple[float, ...]
 
 
 def estimate(autocorrelation: Curve, frame_rate_hz: float) -> Tempo | None:
-    """autocorrelation: shape (lags,), 1 at lag 0."""
+    """autocorrelation: shape (lags,), 1 at lag 0. None where no candidate stands out at all."""
     bpm = np.geomspace(SLOWEST_BPM, FASTEST_BPM, 520)
-    period = 60 * frame_rate_hz / bpm
-    score = comb(autocorrelation, period) * prior(bpm)
-    inner = (score[1:-1] >= score[:-2]) & (score[1:-1] > score[2:])
-    peaks = np.flatnonzero(inner) + 1
+    score = evidence(autocorrelation, bpm, frame_rate_hz) @ WEIGHTS  # the logarithm of a likelihood, but for a constant
+    peaks = np.flatnonzero((score[1:-1] >= score[:-2]) & (score[1:-1] > score[2:])) + 1
     if peaks.size == 0:
         return None
-    order = peaks[np.argsort(score[peaks])[::-1]]
-    best = refine(autocorrelation, period[order[0]])
-    pulse = comb(autocorrelation, np.array([best]))[0]
-    if pulse < WEAKEST_PULSE:
-        return None
-    others = [60 * frame_rate_hz / refine(autocorrelation, period[i]) for i in order[1:5]]
-    return Tempo(60 * frame_rate_hz / best, float(np.clip(pulse, 0, 1)), others)
+    peaks = peaks[np.argsort(-score[peaks], kind="stable")]
+    chance = np.exp(score[peaks] - score[peaks[0]])
+    chance /= chance.sum()
+    likely = peaks[chance >= min(LEAST_CHANCE, chance[0])][: 1 + ALTERNATIVES]
+    periods = [refined_period(autocorrelation, 60 * frame_rate_hz / bpm[peak]) for peak in likely]
+    found = [float(60 * frame_rate_hz / period) for period in periods]
+    beats = np.arange(1, 5) * periods[0]
+    pulse = float(np.mean(_at(autocorrelation, beats[beats < autocorrelation.size])))
+    return Tempo(found[0], float(chance[0] * np.clip(pulse / STEADY_PULSE, 0, 1)), pulse, _alternatives(found))
 
 
-def prior(bpm: Curve) -> Curve:
-    return np.asarray(np.exp(-0.5 * (np.log2(bpm / CENTRE_BPM) / SPREAD_OCTAVES) ** 2))
+def normalised(autocorrelation: Curve, pairs: Curve) -> Curve:
+    """Mean products as a part of the one at lag 0, as far out as enough pairs tell."""
+    told = pairs > LEAST_TOLD * pairs[0]
+    mean_product = autocorrelation[told] / pairs[told]
+    return np.asarray(mean_product / mean_product[0])
 
 
-def comb(autocorrelation: Curve, period: Curve, teeth: int = 4) -> Curve:
-    at = [np.interp(k * period, np.arange(len(autocorrelation)), autocorrelation) for k in range(1, teeth + 1)]
-    off = [np.interp((k - 0.5) * period, np.arange(len(autocorrelation)), autocorrelation) for k in range(1, teeth + 1)]
-    return np.asarray(np.mean(at, axis=0) - 0.5 * np.mean(off, axis=0))
+def evidence(autocorrelation: Curve, bpm: Curve, frame_rate_hz: float) -> Curve:
+    """What each of `bpm` is judged by: shape (tempi, weights)."""
+    smooth = np.convolve(np.pad(autocorrelation, 1, mode="edge"), (0.25, 0.5, 0.25), "valid")
+    period = 60 * frame_rate_hz / bpm
+    octaves = np.log2(bpm / CENTRE_BPM)
+    return np.column_stack([*(_at(smooth, multiple * period) for multiple in MULTIPLES), octaves, octaves**2])
 
 
-def refine(autocorrelation: Curve, period: float) -> float:
-    """The period to a small part of a frame: a line through the peaks at its multiples, found one after another."""
-    k_lag = k_k = 0.0
-    for k in range(1, int((len(autocorrelation) - 3) / period) + 1):
+def refined_period(autocorrelation: Curve, period: float) -> float:
+    """The period in frames, to a small part of a frame: a line through the peaks at its multiples.
+
+    Each peak, found near where the line so far foretells it, is placed by a parabola and counts as its height.
+    """
+    lags_by_k = k_squared = 0.0
+    for k in range(1, int(autocorrelation.size / period)):
         near = round(k * period)
-        reach = 2
-        if near + reach + 2 > len(autocorrelation):
+        if near + 4 > autocorrelation.size:
             break
-        lo = max(1, near - reach)
-        top = lo + int(np.argmax(autocorrelation[lo : near + reach + 1]))
-        left, mid, right = autocorrelation[top - 1 : top + 2]
-        bend = left - 2 * mid + right
-        if mid <= 0 or bend >= 0 or mid < max(left, right):
+        top = max(near - 2, 1) + int(np.argmax(autocorrelation[max(near - 2, 1) : near + 3]))
+        left, middle, right = autocorrelation[top - 1 : top + 2]
+        if middle <= 0 or middle <= left or middle < right:
             continue
-        lag = top + 0.5 * (left - right) / bend
-        k_lag += mid * k * lag
-        k_k += mid * k * k
-        period = k_lag / k_k
+        lag = top + 0.5 * (left - right) / (left - 2 * middle + right)
+        lags_by_k += middle * k * lag
+        k_squared += middle * k * k
+        period = lags_by_k / k_squared
     return period
+
+
+def _at(curve: Curve, where: Curve) -> Curve:
+    return np.interp(where, np.arange(curve.size), curve)
+
+
+def _alternatives(found: list[float]) -> tuple[float, ...]:
+    """Half and double always, since either may be how a listener counts; then what else is likely."""
+    best, *others = found
+    octaves = sorted((best / 2, best * 2), key=lambda bpm: abs(np.log2(bpm / CENTRE_BPM)))
+    distinct: list[float] = []
+    for bpm in [*octaves, *others]:
+        if all(abs(bpm / known - 1) > 0.02 for known in [best, *distinct]):
+            distinct.append(bpm)
+    return tuple(distinct[:ALTERNATIVES])

@@ -1,17 +1,17 @@
 """Key, mode and tuning of a whole track."""
 
-import numpy as np
-
 from analysis.measures.base import Block, Stream
-from analysis.measures.tonality_chroma import Pitches, chroma, tuning_cents
+from analysis.measures.tonality_key import KEYS, MODES, find_key
+from analysis.measures.tonality_pitches import Pitches, chroma, tuning_cents
 
-NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
-# Temperley 1999, What's key for key?, table 3.
-MAJOR = (5.0, 2.0, 3.5, 2.0, 4.5, 4.0, 2.0, 4.5, 2.0, 3.5, 1.5, 4.0)
-MINOR = (5.0, 2.0, 3.5, 4.5, 2.0, 4.0, 2.0, 4.5, 3.5, 2.0, 1.5, 4.0)
+LEAST_AGREEMENT = 0.1  # of the pitches in their tuning: noise and drums lie anywhere
+FEWEST_NOTES = 2.0  # as many as equally frequent ones would be: a drum or a drone has one
+NAMES = ("key", "mode", "camelot", "confidence", "tuningCents")
 
 
 class Tonality:
+    """Measures `key` ("F#"), `mode` ("minor"), `camelot` ("11A"), `confidence` (0 to 1) and `tuningCents` off A 440."""
+
     def __init__(self, stream: Stream) -> None:
         self._pitches = Pitches(stream)
         self._notes: dict[str, str] = {}
@@ -21,29 +21,24 @@ class Tonality:
 
     def result(self) -> dict[str, object]:
         bass, rest = self._pitches.histogram
-        cents = tuning_cents(rest + bass)
+        cents, agreement = tuning_cents(bass + rest)
+        if agreement < LEAST_AGREEMENT:
+            self._notes = dict.fromkeys(NAMES, "no clear pitch found" if agreement else "no pitch found")
+            return dict.fromkeys(NAMES)
         notes = chroma(bass + rest, cents)
-        nothing: dict[str, object] = dict.fromkeys(("key", "mode", "camelot", "confidence", "tuningCents"))
-        if notes.std() == 0:
-            self._notes = dict.fromkeys(nothing, "no pitch found")
-            return nothing
-        scores = np.array([[np.corrcoef(np.roll(p, k), notes)[0, 1] for k in range(12)] for p in (MAJOR, MINOR)])
-        order = np.argsort(scores.ravel())[::-1]
-        mode, tonic = divmod(int(order[0]), 12)
-        best, second = scores.ravel()[order[:2]]
+        if 1 / (notes @ notes) < FEWEST_NOTES:
+            self._notes = dict.fromkeys(NAMES[:-1], "too few notes for a key")
+            return {**dict.fromkeys(NAMES), "tuningCents": round(cents, 1)}
+        opening = self._pitches.opening.sum(axis=0)
+        key = find_key(chroma(bass, cents), chroma(rest, cents), chroma(opening, cents))
         return {
-            "key": NAMES[tonic],
-            "mode": ("major", "minor")[mode],
-            "camelot": camelot(tonic, mode),
-            "confidence": round(float(np.clip(best, 0, 1)), 3),
+            "key": KEYS[key.tonic],
+            "mode": MODES[key.mode],
+            "camelot": key.camelot,
+            "confidence": round(key.confidence, 2),
             "tuningCents": round(cents, 1),
         }
 
     def notes(self) -> dict[str, str]:
+        """Why a value of the result is None, by its key."""
         return self._notes
-
-
-def camelot(tonic: int, mode: int) -> str:
-    """The wheel of fifths as DJs number it: 8B is C major, 8A its relative A minor."""
-    major = (tonic + 3 * mode) % 12
-    return f"{(7 * major + 7) % 12 + 1}{'BA'[mode]}"

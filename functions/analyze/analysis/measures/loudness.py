@@ -1,0 +1,95 @@
+"""Loudness, its range and the true peak: ITU-R BS.1770-5, EBU R 128, Tech 3341 and 3342."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.measures.base import Block, Stream, hop_and_row
+from analysis.measures.cells import cell_peaks
+from analysis.measures.gating import SlidingMean, every, integrated_energy, loudness_range_lu, series_lufs
+from analysis.measures.kweighting import KWeighting
+from analysis.measures.true_peak import TruePeak
+from analysis.measures.units import amplitude_db, difference, lufs, rounded
+
+_MOMENTARY_HOPS, _SHORT_TERM_HOPS = 40, 300  # 0.4 s and 3 s
+_GATING_STEP_HOPS = 10  # 100 ms
+_SERIES_POINTS = 1200
+_SILENT = "the track is silent"
+
+
+class Loudness:
+    """Integrated loudness and range step by 100 ms, the maxima by 10 ms; only whole windows count.
+
+    `plrDb` is the true peak over the integrated loudness, `psrDb` the true peak over the loudest short-term value.
+    `shortTermSeries` has at most 1,200 values, each the loudest window that ends within its step of `stepS`.
+    Kept for the end are the 400 ms and 3 s energies at 100 ms: 160 bytes a second.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._hop_s = hop_and_row(stream.sample_rate_hz)[0] / stream.sample_rate_hz
+        self._weighting = KWeighting(stream)
+        self._true_peak = TruePeak(stream)
+        self._momentary, self._short_term = SlidingMean(_MOMENTARY_HOPS), SlidingMean(_SHORT_TERM_HOPS)
+        self._momentary_max = self._short_term_max = 0.0
+        self._momentary_steps: list[np.ndarray[tuple[int], np.dtype[np.float64]]] = []
+        self._short_term_steps: list[np.ndarray[tuple[int], np.dtype[np.float64]]] = []
+        self._hops = 0
+        self._sample_peak = 0.0
+        self._notes: dict[str, str] = {}
+
+    def feed(self, block: Block) -> None:
+        hops = self._weighting.feed(block.planar)
+        self._hops += hops.size
+        self._momentary_max = max(self._momentary_max, _slide(self._momentary, hops, self._momentary_steps))
+        self._short_term_max = max(self._short_term_max, _slide(self._short_term, hops, self._short_term_steps))
+        self._sample_peak = max(self._sample_peak, float(cell_peaks(block).max()))
+        self._true_peak.feed(block)
+
+    def result(self) -> dict[str, object]:
+        energy = integrated_energy(_joined(self._momentary_steps))
+        integrated = None if energy is None else lufs(energy)
+        short_term = _joined(self._short_term_steps)
+        short_term_max = lufs(self._short_term_max)
+        peak = amplitude_db(self._true_peak.finish())
+        values = {
+            "integratedLufs": integrated,
+            "rangeLu": loudness_range_lu(short_term),
+            "momentaryMaxLufs": lufs(self._momentary_max),
+            "shortTermMaxLufs": short_term_max,
+            "truePeakDbtp": peak,
+            "samplePeakDbfs": amplitude_db(self._sample_peak),
+            "plrDb": difference(peak, integrated),
+            "psrDb": difference(peak, short_term_max),
+        }
+        self._note({key for key, value in values.items() if value is None}, integrated)
+        step, series = series_lufs(
+            short_term, _SHORT_TERM_HOPS // _GATING_STEP_HOPS - 1, self._hops // _GATING_STEP_HOPS, _SERIES_POINTS
+        )
+        step_s = round(step * _GATING_STEP_HOPS * self._hop_s, 4)
+        return {key: rounded(value) for key, value in values.items()} | {
+            "shortTermSeries": {"stepS": step_s, "lufs": series}
+        }
+
+    def notes(self) -> dict[str, str]:
+        return self._notes
+
+    def _note(self, missing: set[str], integrated: float | None) -> None:
+        if self._sample_peak == 0:
+            self._notes = dict.fromkeys(sorted(missing), _SILENT)
+            return
+        for key in sorted(missing & {"rangeLu", "shortTermMaxLufs", "psrDb"}):
+            self._notes[key] = "shorter than 3 s" if self._hops < _SHORT_TERM_HOPS else "below -70 LUFS throughout"
+        for key in sorted(missing - self._notes.keys()):
+            self._notes[key] = "shorter than 0.4 s" if self._hops < _MOMENTARY_HOPS else "below -70 LUFS throughout"
+
+
+def _slide(mean: SlidingMean, hops: np.ndarray, steps: list[np.ndarray]) -> float:  # type: ignore[type-arg]
+    """Keeps the windows at 100 ms; returns the loudest of all that the hops complete."""
+    first = mean.first
+    windows = mean.feed(hops)
+    steps.append(every(windows, first, _GATING_STEP_HOPS).copy())
+    return float(windows.max(initial=0.0))
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:  # type: ignore[type-arg]
+    return np.concatenate(parts) if parts else np.zeros(0)
