@@ -36,7 +36,7 @@ class Addresses:
     def choose(cls, ports: FreePorts) -> Addresses:
         names = ["firestore", "pubsub", "storage", "redis", "upstash", "router", "scheduler", "inbox"]
         names += [deployable["name"] for deployable in deployables()]
-        return cls({name: ports.take() for name in names}, secrets.token_urlsafe(24))
+        return cls({name: ports.take() for name in names}, secrets.token_hex(24))
 
     def host(self, name: str) -> str:
         return f"127.0.0.1:{self.ports[name]}"

@@ -121,7 +121,7 @@ def test_of_fifty_uploads_at_once_with_three_left_exactly_three_are_counted(clou
     with ThreadPoolExecutor(50) as pool:
         statuses = list(pool.map(click, range(50)))
     assert statuses.count(201) == 3
-    assert set(statuses) <= {201, 402, 429}  # the limit of requests stops most of them before the law has to
+    assert set(statuses) <= {201, 402, 429, 503}  # the limit of requests stops most before the law has to
     assert cloud.usage(uid)["analyses"] == 200
 
 
@@ -135,7 +135,7 @@ def test_the_same_key_fifty_times_at_once_makes_one_track(cloud: LocalCloud) -> 
 
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(click, range(50)))
-    assert {status for status, _ in answers} <= {201, 409, 429}
+    assert {status for status, _ in answers} <= {201, 409, 429, 503}
     assert len({track for status, track in answers if status == 201}) == 1
     assert cloud.usage(uid)["analyses"] == 1
 

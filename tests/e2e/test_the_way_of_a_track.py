@@ -35,7 +35,9 @@ def test_loudness_and_true_peak_agree_with_libebur128(
 ) -> None:
     samples, rate = soundfile.read(song)
     path = tmp_path / f"song.{suffix}"
-    soundfile.write(path, samples, rate, format=kind, subtype=subtype)
+    with soundfile.SoundFile(path, "w", rate, 2, subtype, format=kind) as file:
+        for start in range(0, len(samples), rate):  # libsndfile's Vorbis encoder crashes on minutes at once
+            file.write(samples[start : start + rate])
     status = analysed(cloud, f"listener-{suffix}", path)
     assert status["state"] == "done"
     loudness = status["analysis"]["loudness"]
@@ -72,7 +74,7 @@ def test_events_that_come_twice_and_late_make_one_analysis_one_count_and_one_ope
 def test_an_analysis_killed_in_the_middle_ends_done_once(cloud: LocalCloud, song: Path, tmp_path: Path) -> None:
     samples, rate = soundfile.read(song)
     path = tmp_path / "long.flac"
-    soundfile.write(path, np.tile(samples, (10, 1)), rate)
+    soundfile.write(path, np.tile(samples, (7, 1)), rate)
     client = cloud.client("unlucky")
     upload = client.create_upload(path)
     client.send(upload, path, lambda _: None)
