@@ -29,6 +29,7 @@ class Caller:
     uid: str
     token: str = field(repr=False)
     operator: bool = False
+    auth_time: float = 0.0  # seconds since 1970
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class KeyRing:
                 return self._keys[key_id]
             if not self._keys:
                 raise Problem("unavailable", "The sign-in keys cannot be fetched; try again in a minute.")
-        raise _refused("it is signed with an unknown key; sign in again")
+        raise refused("it is signed with an unknown key; sign in again")
 
     def _refetch(self) -> None:
         self._next_fetch = self._now() + REFETCH_EVERY_S
@@ -105,13 +106,13 @@ def verify(token: str, *, project: str, allow_unsigned: bool, keys: KeyRing, now
             claims = jwt.decode(token, options={"verify_signature": False})
         else:
             if header.get("alg") != "RS256":
-                raise _refused("it is not signed with RS256")
+                raise refused("it is not signed with RS256")
             key = keys.key(str(header.get("kid", "")))
             claims = jwt.decode(token, key, algorithms=["RS256"], options=_SIGNATURE_ONLY)
     except jwt.InvalidTokenError as error:
-        raise _refused("it is malformed or its signature is wrong") from error
+        raise refused("it is malformed or its signature is wrong") from error
     _check_claims(claims, project, now)
-    return Caller(claims["sub"], token, operator=claims.get("operator") is True)
+    return Caller(claims["sub"], token, claims.get("operator") is True, float(claims["auth_time"]))
 
 
 _SIGNATURE_ONLY: Any = {"verify_exp": False, "verify_aud": False, "verify_iat": False, "verify_nbf": False}
@@ -119,20 +120,21 @@ _SIGNATURE_ONLY: Any = {"verify_exp": False, "verify_aud": False, "verify_iat": 
 
 def _check_claims(claims: Mapping[str, Any], project: str, now: float) -> None:
     if claims.get("iss") != f"https://securetoken.google.com/{project}" or claims.get("aud") != project:
-        raise _refused("it was issued for another project")
+        raise refused("it was issued for another project")
     subject = claims.get("sub")
     if not isinstance(subject, str) or not UID.match(subject):
-        raise _refused("it names no user")
+        raise refused("it names no user")
     times = {name: claims.get(name) for name in ("exp", "iat", "auth_time")}
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in times.values()):
-        raise _refused("exp, iat or auth_time is missing")
+        raise refused("exp, iat or auth_time is missing")
     if claims["exp"] <= now - CLOCK_SKEW_S:
-        raise _refused("it has expired; sign in again")
+        raise refused("it has expired; sign in again")
     if claims["iat"] > now + CLOCK_SKEW_S or claims["auth_time"] > now + CLOCK_SKEW_S:
-        raise _refused("it comes from the future; check the clock")
+        raise refused("it comes from the future; check the clock")
 
 
-def _refused(reason: str) -> Problem:
+def refused(reason: str) -> Problem:
+    """The problem for a token that is not taken, and why; the token itself is never shown."""
     detail = f"The ID token is refused: {reason}."
     return Problem("unauthenticated", detail, headers={"WWW-Authenticate": 'Bearer realm="prodai"'})
 

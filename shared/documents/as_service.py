@@ -35,6 +35,25 @@ def create_free_profile(uid: str) -> bool:
     return True
 
 
+def users_whose_plan_expired(now: datetime, most: int = 500) -> Iterator[User]:
+    query = clients.firestore().collection("users").where(filter=FieldFilter("planExpiresAt", "<=", now)).limit(most)
+    for snapshot in query.stream(retry=None, timeout=DEADLINE_S):
+        found = user_of(snapshot)
+        if found is not None:
+            yield found
+
+
+def set_free(user: User) -> bool:
+    """Writes what an expired plan counts as already. False where the profile changed, say by a renewal."""
+    reference = clients.firestore().document(f"users/{user.uid}")
+    option = clients.firestore().write_option(last_update_time=user.version)
+    try:
+        reference.update({"plan": "free", "planExpiresAt": None}, option=option, retry=None, timeout=DEADLINE_S)
+    except (exceptions.FailedPrecondition, exceptions.NotFound, exceptions.Aborted):
+        return False
+    return True
+
+
 def track(track_id: str) -> Track | None:
     return track_of(_get(f"tracks/{track_id}"))
 

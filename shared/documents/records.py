@@ -31,6 +31,7 @@ class User:
     plan_status: str | None
     plan_expires_at: datetime | None
     locale: str | None
+    version: Any = None  # the document's update time
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,14 @@ def user_of(snapshot: Any) -> User | None:
     if not snapshot.exists:
         return None
     data = snapshot.to_dict()
-    return User(snapshot.id, data.get("plan"), data.get("planStatus"), data.get("planExpiresAt"), data.get("locale"))
+    return User(
+        snapshot.id,
+        data.get("plan"),
+        data.get("planStatus"),
+        data.get("planExpiresAt"),
+        data.get("locale"),
+        snapshot.update_time,
+    )
 
 
 def usage_of(snapshot: Any) -> Usage:

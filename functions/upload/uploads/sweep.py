@@ -25,6 +25,7 @@ class Swept:
     expired: int = 0
     announced: int = 0
     refunded: int = 0
+    plans: int = 0
 
 
 def at_tick(_: Event) -> None:
@@ -43,6 +44,8 @@ def sweep(now: datetime) -> Swept:
     for track in as_service.tracks_cancelled_since(now - REFUNDS_BACK):
         if track.state == "cancelled" and not track.refunded:
             swept.refunded += as_service.end_without_analysis(track, "cancelled")
+    for user in as_service.users_whose_plan_expired(now):
+        swept.plans += as_service.set_free(user)
     for uid in account.unfinished_deletions():
         continue_deletion(uid, DELETION_BUDGET_S)
     if swept != Swept():
