@@ -97,7 +97,10 @@ def _token(options: argparse.Namespace) -> int:
     from local import readyfile
     from local.user import make_user
 
-    claims = json.loads(options.claims)
+    try:
+        claims = json.loads(options.claims)
+    except ValueError as error:
+        raise ValueError(f"--claims must be a JSON object: {error}") from None
     if not isinstance(claims, dict):
         raise ValueError("--claims must be a JSON object")
     print(make_user(readyfile.find(options.ready_file), options.uid, options.plan, claims))
