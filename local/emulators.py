@@ -30,6 +30,7 @@ SILENCE_DEADLINE_S = 20.0
 DOWNLOAD_DEADLINE_S = 600.0
 
 JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Duser.language=en")
+SDK_FOLDERS = ("/usr/lib", "/usr/share", "/opt", "/usr/local", "/opt/homebrew/share", "/usr/local/share")
 JAVA_ADVICE = "Install Java 17 or newer (Debian and Ubuntu: apt-get install openjdk-17-jre-headless) or set JAVA_HOME."
 
 
@@ -206,8 +207,7 @@ def _sdk_roots() -> list[Path]:
     gcloud = shutil.which("gcloud")
     if gcloud:
         roots.append(Path(gcloud).resolve().parent.parent)
-    folders = ("/usr/lib", "/usr/share", "/opt", "/usr/local", "/opt/homebrew/share", "/usr/local/share", Path.home())
-    roots += [Path(folder) / "google-cloud-sdk" for folder in folders]
+    roots += [Path(folder) / "google-cloud-sdk" for folder in (*SDK_FOLDERS, Path.home())]
     return list(dict.fromkeys(root for root in roots if root.is_dir()))
 
 

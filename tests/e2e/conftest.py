@@ -15,10 +15,13 @@ from typing import Any
 import pytest
 
 from local import emulators
+from local import guard as guard_module
 from local.client import Client
 from local.user import make_user
 
 START_DEADLINE_S = 90.0
+GUARD = Path(guard_module.__file__)
+_guards: list[subprocess.Popen[bytes]] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,6 +36,7 @@ def start_cloud(ready_file: Path) -> subprocess.Popen[bytes]:
     log = ready_file.with_suffix(".out").open("wb")
     process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     log.close()
+    _end_with_this_process(process)
     deadline = time.monotonic() + START_DEADLINE_S
     while not ready_file.exists():
         if process.poll() is not None or time.monotonic() > deadline:
@@ -40,6 +44,22 @@ def start_cloud(ready_file: Path) -> subprocess.Popen[bytes]:
             pytest.fail("prodai up did not become ready:\n" + ready_file.with_suffix(".out").read_text()[-3000:])
         time.sleep(0.1)
     return process
+
+
+def _end_with_this_process(process: subprocess.Popen[bytes]) -> None:
+    """Where the tests crash or are killed, the cloud must not stay."""
+    guard = subprocess.Popen([sys.executable, "-S", str(GUARD)], stdin=subprocess.PIPE, start_new_session=True)
+    assert guard.stdin is not None
+    guard.stdin.write(f"+{process.pid}\n".encode())
+    guard.stdin.flush()
+    _guards.append(guard)
+
+
+def pytest_unconfigure() -> None:
+    for guard in _guards:
+        assert guard.stdin is not None
+        guard.stdin.close()
+        guard.wait(20)
 
 
 def end_cloud(process: subprocess.Popen[bytes]) -> None:
