@@ -8,7 +8,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -163,6 +163,8 @@ def _value(value: Any) -> dict[str, Any]:
         return {"integerValue": str(value)}
     if isinstance(value, datetime):
         return {"timestampValue": value.astimezone(UTC).isoformat().replace("+00:00", "Z")}
+    if isinstance(value, Mapping):
+        return {"mapValue": {"fields": {key: _value(inner) for key, inner in value.items()}}}
     return {"stringValue": str(value)}
 
 

@@ -51,6 +51,18 @@ def test_a_track_that_its_user_cancelled_in_firestore_gives_its_count_back(cloud
     eventually(lambda: cloud.usage("direct-canceller")["analyses"] == 0)
 
 
+def test_a_deletion_that_was_interrupted_is_finished_and_its_record_is_exact(cloud: LocalCloud) -> None:
+    track_id = announced(cloud, "half-deleted")
+    record = {"uid": "half-deleted", "startedAt": PAST, "completedAt": None, "counts": {"tracks": 4, "objects": 4}}
+    write_document(cloud.ready["firestore"], "deletions/half-deleted", record)
+    tick(cloud)
+    eventually(lambda: cloud.document("deletions/half-deleted")["completedAt"])
+    assert cloud.document(f"tracks/{track_id}") is None
+    assert cloud.document("users/half-deleted") is None
+    counts = cloud.document("deletions/half-deleted")["counts"]
+    assert counts == {"tracks": 5, "objects": 4, "sessions": 1, "usage": 1, "profile": 1}
+
+
 def test_the_stored_plan_follows_when_it_has_expired(cloud: LocalCloud) -> None:
     cloud.token("lapsed", "pro")
     write_document(cloud.ready["firestore"], "users/lapsed", {"planExpiresAt": PAST})
