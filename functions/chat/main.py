@@ -6,7 +6,10 @@ The clients are synchronous, so whatever calls one runs in a thread; the streams
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextvars
+import functools
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import functions_framework
@@ -22,6 +25,8 @@ from shared.settings import settings_or_exit
 
 settings_or_exit()
 
+THREADS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="chat")
+
 
 def _ask(request: Request) -> Answer:
     caller, headers = http.admit(request, "chat")
@@ -34,11 +39,17 @@ def _ask(request: Request) -> Answer:
 ENDPOINTS = (Endpoint("POST", "/v1/chat", _ask),)
 
 
+async def _in_thread(work: Callable[..., Any], *arguments: Any) -> Any:
+    """As asyncio.to_thread, whose pool has five threads on one CPU: these threads wait for the network."""
+    call = functools.partial(contextvars.copy_context().run, work, *arguments)
+    return await asyncio.get_running_loop().run_in_executor(THREADS, call)
+
+
 @functions_framework.aio.http
 async def chat(request: Any) -> Any:
     from starlette.responses import StreamingResponse
 
-    answer = await asyncio.to_thread(http.respond, await http.from_starlette(request), ENDPOINTS)
+    answer = await _in_thread(http.respond, await http.from_starlette(request), ENDPOINTS)
     if isinstance(answer, OpenStream):
         return StreamingResponse(_events(answer), headers=answer.headers)
     return http.to_starlette(answer)
@@ -48,7 +59,7 @@ async def _events(stream: OpenStream) -> AsyncIterator[str]:
     asked = stream.asked
     yield stream.event("message.start", {"conversationId": asked.conversation_id, "messageId": asked.message_id})
     try:
-        answered = await asyncio.to_thread(conversations.answer, asked)
+        answered = await _in_thread(conversations.answer, asked)
     except Exception as error:
         problem = error if isinstance(error, Problem) else http.unexpected(error)
         yield stream.event("error", problem.as_dict())

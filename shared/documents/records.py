@@ -15,7 +15,7 @@ _ID = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
 
 FORWARD: Mapping[State, frozenset[State]] = {
     "awaiting-upload": frozenset({"queued", "failed", "expired", "cancelled"}),
-    "queued": frozenset({"analysing", "failed", "expired", "cancelled"}),
+    "queued": frozenset({"queued", "analysing", "failed", "expired", "cancelled"}),
     "analysing": frozenset({"analysing", "done", "failed", "cancelled"}),
     "done": frozenset(),
     "failed": frozenset(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from deploy import policy, preflight, service
+from deploy import front, policy, preflight, service
 from shared import settings
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ["deploy.sh", "deploy/setup.sh"]
+SCRIPTS = ["deploy.sh", "deploy/setup.sh", "deploy/front.sh"]
 GIVEN = {
     "GOOGLE_CLOUD_PROJECT": "prodai-test",
     "UPLOAD_BUCKETS": "us=a,eu=b",
@@ -145,6 +146,24 @@ def test_the_scripts_are_clean(tool: str) -> None:
     checked = subprocess.run([tool, *options, *SCRIPTS], cwd=ROOT, capture_output=True, text=True, check=False)
     assert checked.stdout == ""
     assert checked.returncode == 0
+
+
+def test_the_load_balancer_leads_every_path_of_the_interface_to_its_function() -> None:
+    documented = re.findall(r"^  (/[\w/{}.-]+):", (ROOT / "docs" / "openapi.yaml").read_text("utf-8"), re.MULTILINE)
+    patterns = [pattern.removesuffix("*") for paths in front.PATHS.values() for pattern in paths]
+    assert documented
+    assert [path for path in documented if not any(path.partition("{")[0] == pattern for pattern in patterns)] == []
+
+
+def test_a_backend_has_a_group_in_every_region_and_leaves_a_failing_one_out() -> None:
+    both = front.backend("p", "chat", ["us", "eu"])
+    groups = [backend["group"].partition("/regions/")[2] for backend in both["backends"]]
+    assert groups == [
+        "us-central1/networkEndpointGroups/prodai-chat-us",
+        "europe-west1/networkEndpointGroups/prodai-chat-eu",
+    ]
+    assert "outlierDetection" in both
+    assert both["description"] != front.backend("p", "chat", ["us"])["description"]
 
 
 def test_the_indexes_that_setup_makes_are_written_as_firebase_writes_them() -> None:

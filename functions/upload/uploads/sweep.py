@@ -70,12 +70,18 @@ def _expire(track: Track, now: datetime) -> bool:
 def _announce_forgotten(track: Track, now: datetime) -> bool:
     if now - track.changed_at < FORGOTTEN_AFTER:
         return False
-    announce(track)
-    return True
+    return _announce_again(track)
 
 
 def _announce_abandoned(track: Track, now: datetime) -> bool:
-    if track.lease_until is None or now - track.lease_until < FORGOTTEN_AFTER:
+    if track.lease_until is None or now - max(track.lease_until, track.changed_at) < FORGOTTEN_AFTER:
         return False
+    return _announce_again(track)
+
+
+def _announce_again(track: Track) -> bool:
+    """Announces a track, and notes it in the track, so that the next tick does not do the same."""
+    if as_service.move(track, track.state, announcedAt=as_service.SERVER_TIME) is None:
+        return False  # somebody is at it
     announce(track)
     return True

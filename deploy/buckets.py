@@ -1,0 +1,55 @@
+"""What the buckets for uploads are like.
+
+python3 -m deploy.buckets place REGION      where a region's bucket and functions stand
+python3 -m deploy.buckets cors|lifecycle    the settings, as `gcloud storage buckets update` takes them
+gcloud storage buckets describe --raw … | python3 -m deploy.buckets found     both, as they are in force
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from deploy.preflight import PLACES
+from shared import plans
+from shared.http import PREFLIGHT_S
+
+
+def cors(origins: str) -> list[dict[str, Any]]:
+    """The web client sends and resumes from its own origins."""
+    allowed = [origin.strip().rstrip("/") for origin in origins.split(",") if origin.strip()]
+    if not allowed:
+        return []
+    headers = ["Content-Type", "Content-Range", "Range", "X-Goog-Upload-Status"]
+    methods = ["GET", "PUT", "POST", "DELETE"]
+    return [{"origin": allowed, "method": methods, "responseHeader": headers, "maxAgeSeconds": PREFLIGHT_S}]
+
+
+def lifecycle() -> dict[str, Any]:
+    """Tracks are deleted when the longest retention of any plan is over."""
+    age = max(plan.retention_days for plan in plans.plans().values())
+    return {"rule": [{"action": {"type": "Delete"}, "condition": {"age": age}}]}
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def main(arguments: list[str]) -> str:
+    match arguments:
+        case ["place", region]:
+            return PLACES[region]
+        case ["cors"]:
+            return _text(cors(os.environ.get("ALLOWED_ORIGINS", "")))
+        case ["lifecycle"]:
+            return _text(lifecycle())
+        case ["found"]:
+            bucket = json.load(sys.stdin)
+            return f"{_text(bucket.get('cors', []))}\n{_text(bucket.get('lifecycle', {}))}"
+    raise ValueError(f"{arguments} is no part of a bucket")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(main(sys.argv[1:]) + "\n")

@@ -1,0 +1,354 @@
+"""deploy.sh with the real gcloud, against a recording stand-in of Google's APIs: no call leaves this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from deploy import bundle, documents
+from tests.contract import google_stand_in
+from tests.contract.google_stand_in import Google
+
+pytestmark = [
+    pytest.mark.xdist_group("deploy"),
+    pytest.mark.timeout(600),  # each call of gcloud takes most of a second, and a set-up makes sixty
+    pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed: the Google Cloud SDK has it"),
+]
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = "prodai-test"
+US, EU = "us-central1", "europe-west1"
+SETTINGS = {
+    "GOOGLE_CLOUD_PROJECT": PROJECT,
+    "CONFIRM_PROJECT": PROJECT,
+    "UPLOAD_BUCKETS": "us=prodai-test-us",
+    "UPSTASH_REDIS_REST_URL": "https://redis.example",
+    "ALLOWED_ORIGINS": "https://app.example,https://www.example",
+}
+
+
+@dataclass
+class Operator:
+    """Somebody who runs deploy.sh in a repository where everything is committed."""
+
+    repository: Path
+    google: Google
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def runs(self, command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        environment = {key: value for key, value in (self.environment | settings).items() if value}
+        arguments = ["./deploy.sh", *command.split()]
+        return subprocess.run(
+            arguments, cwd=self.repository, env=environment, capture_output=True, text=True, check=False, timeout=500
+        )
+
+
+def git(folder: Path, *arguments: str) -> None:
+    author = ["-c", "user.name=Operator", "-c", "user.email=operator@example.com"]
+    subprocess.run(["git", *author, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository's deployed part in a repository of its own."""
+    folder = tmp_path_factory.mktemp("committed")
+    for name in ("functions", "shared", "deploy"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("deploy.sh", "firestore.indexes.json", "firestore.rules"):
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, folder)
+    (folder / ".gitignore").write_text("__pycache__/\n.prodai/\n")
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "All of it")
+    return folder
+
+
+@pytest.fixture
+def operator(committed: Path, tmp_path: Path) -> Iterator[Operator]:
+    repository = tmp_path / "repository"
+    shutil.copytree(committed, repository)
+    for source in ("upload", "metrics"):  # this environment stands in for what test_bundles.py makes in earnest
+        environment = repository / ".prodai" / "bundles" / f"{source}.venv"
+        (environment / "bin").mkdir(parents=True)
+        shutil.copy(repository / "functions" / source / "requirements.txt", environment / "complete")
+        (environment / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        (environment / "bin" / "python").chmod(0o755)
+    token = tmp_path / "token"
+    token.write_text("a-token")
+    with google_stand_in.running(PROJECT) as (google, port):
+        environment_of_gcloud = google_stand_in.environment(port, str(tmp_path / "gcloud"))
+        base = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(token)}
+        yield Operator(repository, google, {**base, **environment_of_gcloud, **SETTINGS})
+    assert google.unexpected == []
+
+
+def test_a_first_deployment_passes_every_setting_and_the_second_changes_nothing(operator: Operator) -> None:
+    first = operator.runs("metrics")
+    assert first.returncode == 0, first.stderr
+    (created,) = [call for call in operator.google.calls if call.path.endswith("/functions") and call.method == "POST"]
+    service = created.body["serviceConfig"]
+    assert {key: service[key] for key in ("availableMemory", "availableCpu", "timeoutSeconds")} == {
+        "availableMemory": "512Mi",
+        "availableCpu": "1",
+        "timeoutSeconds": 30,
+    }
+    assert (service["minInstanceCount"], service["maxInstanceCount"]) == (0, 5)
+    assert service["maxInstanceRequestConcurrency"] == 40
+    assert service["serviceAccountEmail"] == "prodai-metrics@prodai-test.iam.gserviceaccount.com"
+    variables = service["environmentVariables"]
+    assert variables.keys() >= {"THREADS", "BUNDLE", "COMMIT"}
+    assert variables["ALLOWED_ORIGINS"] == SETTINGS["ALLOWED_ORIGINS"]
+    assert "CONFIRM_PROJECT" not in variables
+    secrets = {secret["key"]: secret["version"] for secret in service["secretEnvironmentVariables"]}
+    assert secrets == {"UPSTASH_REDIS_REST_TOKEN": "3", "METRICS_TOKEN": "3"}
+    assert operator.google.zips == [sorted(bundle.files("functions/metrics"))]
+    assert operator.google.split(US, "metrics") == {"metrics-00001-abc": 100}
+
+    operator.google.forget()
+    second = operator.runs("metrics")
+    assert second.returncode == 0, second.stderr
+    assert operator.google.mutations() == []
+    assert "nothing is deployed" in second.stderr
+
+
+def test_a_function_that_hears_a_topic_comes_again_waits_long_enough_and_has_a_dead_letter_topic(
+    operator: Operator,
+) -> None:
+    ran = operator.runs("metrics-ingest")
+    assert ran.returncode == 0, ran.stderr
+    (created,) = [call for call in operator.google.calls if call.path.endswith("/functions") and call.method == "POST"]
+    trigger = created.body["eventTrigger"]
+    assert trigger["pubsubTopic"] == "projects/prodai-test/topics/usage"
+    assert trigger["retryPolicy"] == "RETRY_POLICY_RETRY"
+    assert trigger["serviceAccountEmail"] == "prodai-trigger@prodai-test.iam.gserviceaccount.com"
+    (subscription,) = operator.google.under("subscriptions/")
+    assert subscription["ackDeadlineSeconds"] == 600
+    assert subscription["deadLetterPolicy"]["deadLetterTopic"] == "projects/prodai-test/topics/usage-dead-letter"
+    assert operator.google.policies.get(f"{US}-run/metrics-ingest") is None  # no stranger may send it events
+
+
+def test_a_canary_takes_its_share_and_can_be_taken_back_promoted_and_rolled_back(operator: Operator) -> None:
+    google = operator.google
+    google.given(US, "metrics", public=True)
+    google.given(US, "upload", public=True)
+    untouched = json.dumps(google.service(US, "upload"))
+    canary = operator.runs("metrics --canary 10")
+    assert canary.returncode == 0, canary.stderr
+    assert google.split(US, "metrics") == {"metrics-00001-abc": 90, "metrics-00002-abc": 10}
+    taken_back = operator.runs("metrics --rollback")
+    assert taken_back.returncode == 0, taken_back.stderr
+    assert google.split(US, "metrics") == {"metrics-00001-abc": 100}
+    again = operator.runs("metrics")
+    assert "was rolled back" in again.stderr
+    assert google.split(US, "metrics") == {"metrics-00001-abc": 100}
+    promoted = operator.runs("metrics --promote")
+    assert promoted.returncode == 0, promoted.stderr
+    assert google.split(US, "metrics") == {"metrics-00002-abc": 100}
+    assert "nothing is deployed" in operator.runs("metrics").stderr
+    rolled_back = operator.runs("metrics --rollback")
+    assert rolled_back.returncode == 0, rolled_back.stderr
+    assert google.split(US, "metrics") == {"metrics-00001-abc": 100}
+    assert json.dumps(google.service(US, "upload")) == untouched  # one function's deployment touches no other
+
+
+def test_a_failed_build_ends_with_an_error_and_moves_no_traffic(operator: Operator) -> None:
+    operator.google.given(US, "metrics", public=True)
+    operator.google.failing_builds.add("metrics")
+    ran = operator.runs("metrics")
+    assert ran.returncode == 1
+    assert "Build failed" in ran.stderr
+    assert "traffic stays with metrics-00001-abc" in ran.stderr
+    assert operator.google.split(US, "metrics") == {"metrics-00001-abc": 100}
+
+
+def test_a_revision_that_answers_wrongly_gets_no_traffic(operator: Operator) -> None:
+    operator.google.given(US, "metrics", public=True)
+    operator.google.broken.add("metrics")
+    ran = operator.runs("metrics")
+    assert ran.returncode == 1
+    assert "metrics-00002-abc answers 500" in ran.stderr
+    assert operator.google.split(US, "metrics") == {"metrics-00001-abc": 100}
+
+
+def test_permission_denied_midway_says_what_was_done_and_running_again_completes(operator: Operator) -> None:
+    google = operator.google
+    for name in ("upload", "metrics"):
+        google.given(US, name, public=True)
+    google.refusals["PATCH cloudfunctions.*/functions/metrics"] = (403, "PERMISSION_DENIED", "no permission to update")
+    ran = operator.runs("upload metrics")
+    assert ran.returncode == 1
+    assert re.search(r"done: +upload in us\n.*not done: +metrics in us\n", ran.stderr, re.DOTALL)
+    assert google.split(US, "metrics") == {"metrics-00001-abc": 100}
+
+    google.refusals.clear()
+    google.forget()
+    again = operator.runs("upload metrics")
+    assert again.returncode == 0, again.stderr
+    assert google.split(US, "metrics") == {"metrics-00002-abc": 100}
+    assert [call.path for call in google.mutations() if "/upload" in call.path] == []
+
+
+def test_only_an_empty_list_means_that_a_function_is_not_there(operator: Operator) -> None:
+    operator.google.refusals["GET us-central1-run"] = (403, "PERMISSION_DENIED", "run.services.list is missing")
+    ran = operator.runs("metrics")
+    assert ran.returncode == 1
+    assert operator.google.mutations() == []
+
+
+def test_status_shows_what_serves_and_changes_nothing(operator: Operator) -> None:
+    operator.google.given(US, "metrics", public=True)
+    ran = operator.runs("metrics upload --status")
+    assert ran.returncode == 0, ran.stderr
+    assert re.search(r"metrics +us +metrics-00001-abc=100", ran.stdout)
+    assert re.search(r"upload +us +not deployed", ran.stdout)
+    assert operator.google.mutations() == []
+
+
+def test_a_dry_run_prints_the_commands_and_asks_google_nothing(operator: Operator) -> None:
+    ran = operator.runs("all --dry-run", UPLOAD_BUCKETS="us=b-us,eu=b-eu", CONFIRM_PROJECT="")
+    assert ran.returncode == 0, ran.stderr
+    assert operator.google.calls == []
+    commands = [line for line in ran.stdout.splitlines() if line.startswith("gcloud functions deploy")]
+    regions = [re.findall(r"deploy (\S+) .*--region=(\S+)", command)[0] for command in commands]
+    everywhere = [(name, place) for name in ("upload", "upload-finalized", "chat", "metrics") for place in (US, EU)]
+    at_home = [(name, US) for name in ("upload-sweep", "analyze", "chat-opening", "metrics-ingest", "metrics-tick")]
+    assert sorted(regions) == sorted(everywhere + at_home)
+    assert sum("--trigger-bucket=b-eu --trigger-location=europe-west1 --retry" in command for command in commands) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "settings", "reason"),
+    [
+        ("nothing-like-it", {}, "nothing-like-it is no function; there are upload,"),
+        ("metrics --region mars", {}, "mars is no region; there are us, eu, asia"),
+        ("metrics --region eu", {}, "UPLOAD_BUCKETS names no bucket for eu"),
+        ("analyze --region eu", {"UPLOAD_BUCKETS": "us=a,eu=b"}, "hears a topic stands in the home region"),
+        ("metrics --canary 0", {}, "1 to 100 percent"),
+        ("metrics --canary", {}, "--canary needs a value"),
+        ("metrics --colour", {}, "--colour is no option"),
+        ("", {}, "name a function"),
+        ("metrics", {"CONFIRM_PROJECT": "another"}, "set CONFIRM_PROJECT=prodai-test"),
+        ("metrics", {"UPLOAD_BUCKETS": "", "LOG_LEVEL": "loud"}, "UPLOAD_BUCKETS is missing"),
+    ],
+)
+def test_what_is_wrong_is_said_before_google_is_asked(
+    operator: Operator, command: str, settings: Mapping[str, str], reason: str
+) -> None:
+    ran = operator.runs(command, **settings)
+    assert ran.returncode == 2
+    assert reason in ran.stderr
+    assert operator.google.calls == []
+
+
+def test_uncommitted_changes_are_not_deployed(operator: Operator) -> None:
+    with (operator.repository / "functions" / "metrics" / "main.py").open("a") as main:
+        main.write("# not committed\n")
+    ran = operator.runs("upload")
+    assert ran.returncode == 2
+    assert "uncommitted changes" in ran.stderr
+    assert operator.google.calls == []
+
+
+def test_a_bundle_that_cannot_be_loaded_is_not_deployed(operator: Operator) -> None:
+    main = operator.repository / "functions" / "metrics" / "main.py"
+    main.write_text(main.read_text("utf-8").replace("import hmac", "import hmac\nimport nothing_like_it"))
+    git(operator.repository, "commit", "--quiet", "--all", "--message", "A mistake")
+    ran = operator.runs("metrics")
+    assert ran.returncode == 1
+    assert "nothing_like_it" in ran.stderr
+    assert operator.google.mutations() == []
+
+
+def keep_only(repository: Path, names: Sequence[str]) -> None:
+    """Fewer functions and fields are fewer calls: the same set-up, sooner done."""
+    deployables = json.loads((repository / "functions" / "deployables.json").read_text("utf-8"))
+    deployables["deployables"] = [row for row in deployables["deployables"] if row["name"] in names]
+    (repository / "functions" / "deployables.json").write_text(json.dumps(deployables))
+    rights = json.loads((repository / "deploy" / "rights.json").read_text("utf-8"))
+    rights["accounts"] = {n: r for n, r in rights["accounts"].items() if n in (*names, "trigger", "build")}
+    (repository / "deploy" / "rights.json").write_text(json.dumps(rights))
+    fields = json.loads((repository / "firestore.indexes.json").read_text("utf-8"))["fieldOverrides"]
+    kept = {"fieldOverrides": [field for field in fields if field["fieldPath"] in ("result", "expiresAt")]}
+    (repository / "firestore.indexes.json").write_text(json.dumps(kept))
+    git(repository, "commit", "--quiet", "--all", "--message", "Fewer of them")
+
+
+def test_setup_makes_everything_and_after_a_refusal_goes_on_where_it_was(operator: Operator) -> None:
+    google = operator.google
+    keep_only(operator.repository, ["upload", "metrics"])
+    google.refusals["POST firebaserules/"] = (403, "PERMISSION_DENIED", "no permission to create rulesets")
+    stopped = operator.runs("setup")
+    assert stopped.returncode == 1
+    assert "stopped at documents" in stopped.stderr
+    assert "done:     apis,accounts,topics,buckets,secrets,database,schedule,rights\n" in stopped.stderr
+
+    (bucket,) = google.under("buckets/")
+    assert bucket["iamConfiguration"] == {
+        "uniformBucketLevelAccess": {"enabled": True},
+        "publicAccessPrevention": "enforced",
+    }
+    assert bucket["cors"][0]["origin"] == ["https://app.example", "https://www.example"]
+    assert bucket["lifecycle"]["rule"][0]["condition"] == {"age": 30}
+    names = {topic["name"].rpartition("/")[2] for topic in google.under("topics/")}
+    assert {f"{name}-dead" for name in names if not name.endswith("-dead")} < names
+    (job,) = google.under("jobs/")
+    assert (job["schedule"], job["pubsubTarget"]["topicName"]) == ("* * * * *", f"projects/{PROJECT}/topics/tick")
+    roles = {binding["role"] for binding in google.policies[f"projects/{PROJECT}"]["bindings"]}
+    assert "roles/datastore.user" in roles
+    assert not {"roles/owner", "roles/editor"} & roles
+
+    google.refusals.clear()
+    google.forget()
+    completed = operator.runs("setup")
+    assert completed.returncode == 0, completed.stderr
+    rest = {f"{call.host}{call.path}" for call in google.mutations()}
+    plans = {
+        f"firestore/v1/projects/{PROJECT}/databases/(default)/documents/plans/{p}" for p in ("free", "plus", "pro")
+    }
+    assert rest == {f"firebaserules/v1/projects/{PROJECT}/{what}" for what in ("rulesets", "releases")} | plans
+
+
+def test_one_address_stands_in_front_of_the_functions_and_a_second_run_changes_nothing(operator: Operator) -> None:
+    google = operator.google
+    ran = operator.runs("front", FRONT_DOMAIN="api.example.com")
+    assert ran.returncode == 0, ran.stderr
+    assert "let api.example.com point to 192.0.2.1" in ran.stderr
+    groups = {group["name"]: group["cloudRun"]["service"] for group in google.under("compute/networkEndpointGroups/")}
+    assert groups == {f"prodai-{name}-us": name for name in ("upload", "chat", "metrics")}
+    (matcher,) = google.resources["compute/urlMaps/prodai"]["pathMatchers"]
+    owners = {path: rule["service"].rpartition("-")[2] for rule in matcher["pathRules"] for path in rule["paths"]}
+    assert (owners["/v1/uploads/*"], owners["/v1/chat"], owners["/metrics"]) == ("upload", "chat", "metrics")
+    (rule,) = google.under("compute/forwardingRules/")
+    assert rule["loadBalancingScheme"] == "EXTERNAL_MANAGED"
+
+    google.forget()
+    again = operator.runs("front", FRONT_DOMAIN="api.example.com")
+    assert again.returncode == 0, again.stderr
+    assert google.mutations() == []
+
+
+def test_rules_and_plans_are_put_once_and_changed_rules_leave_the_old_ones_at_hand(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    google = operator.google
+    for name, value in operator.environment.items():
+        monkeypatch.setenv(name, value)
+    rules, store = (documents.Api(name, "token", dry_run=False) for name in ("firebaserules", "firestore"))
+    for _ in range(2):
+        documents.put_rules(rules, PROJECT, "the rules")
+        documents.put_plans(store, PROJECT)
+    assert len(google.mutations()) == 2 + 3
+    assert google.resources["documents/plans/pro"]["fields"]["priority"] == {"integerValue": "10"}
+    documents.put_rules(rules, PROJECT, "newer rules")
+    assert google.resources["release"]["rulesetName"] == f"projects/{PROJECT}/rulesets/2"
+    assert google.resources["rulesets/1"]["source"]["files"][0]["content"] == "the rules"
