@@ -2,7 +2,7 @@
 # ./deploy.sh setup: everything the functions need. What is there is listed first and only what is missing is made, so that a
 # second run changes nothing. A list that cannot be read ends everything: only an empty one means that nothing is there.
 
-readonly APIS=(cloudfunctions run cloudbuild artifactregistry eventarc pubsub cloudscheduler firestore firebaserules
+readonly APIS=(cloudfunctions run cloudbuild artifactregistry eventarc pubsub cloudscheduler firestore firebaserules identitytoolkit
 	secretmanager storage iam compute)
 readonly TOPICS=(track-queued track-analysed track-failed usage tick)
 readonly SECRET_NAMES=(UPSTASH_REDIS_REST_TOKEN METRICS_TOKEN)
