@@ -8,16 +8,16 @@ rounded. Two to four minutes: `python -m benchmarks.tempo_fit`.
 from collections.abc import Iterator
 
 import numpy as np
-from analysis.measures import rhythm_onsets, rhythm_tempo
-from analysis.measures.base import Block, Stream
 from numpy.typing import NDArray
 
+from analysis.measures import rhythm_onsets, rhythm_tempo
+from analysis.measures.base import Block, Stream
 from tests.unit.loops import TEMPI, Audio, Hit, chord_progression, drum_loop
 
 RATE_HZ = 44100
 SECONDS = 20.0
 GRID_BPM = np.geomspace(rhythm_tempo.SLOWEST_BPM, rhythm_tempo.FASTEST_BPM, 260)
-RIDGE, STEPS = 0.02, 300
+RIDGE, STEPS = 0.003, 300
 
 
 def every(step: float, drum: str, loud: float, soft: float, beats: int = 4) -> list[Hit]:

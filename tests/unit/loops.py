@@ -6,10 +6,14 @@ music never offers.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.measures.base import Block, Measure, Stream
+
+M = TypeVar("M", bound=Measure)
 Audio = NDArray[np.float32]
 
 # One bar each: beats in the bar, then hits as (beat, drum, gain).
@@ -62,12 +66,18 @@ PROGRESSIONS: dict[str, list[tuple[str, list[Chord]]]] = {
         ("I-IV-V-I", [(0, MAJ), (5, MAJ), (7, MAJ), (0, MAJ)]),
         ("ii-V7-I-I", [(2, MIN), (7, DOM7), (0, MAJ), (0, MAJ)]),
         ("I-vi-IV-V", [(0, MAJ), (9, MIN), (5, MAJ), (7, MAJ)]),
+        ("I-iii-IV-V", [(0, MAJ), (4, MIN), (5, MAJ), (7, MAJ)]),
+        ("I-bVII-IV-I", [(0, MAJ), (10, MAJ), (5, MAJ), (0, MAJ)]),
+        ("IV-V-I-vi", [(5, MAJ), (7, MAJ), (0, MAJ), (9, MIN)]),
     ],
     "minor": [
         ("i-VI-III-VII", [(0, MIN), (8, MAJ), (3, MAJ), (10, MAJ)]),
         ("i-iv-V-i", [(0, MIN), (5, MIN), (7, MAJ), (0, MIN)]),
         ("i-VII-VI-V", [(0, MIN), (10, MAJ), (8, MAJ), (7, MAJ)]),
         ("i-iv-v-i", [(0, MIN), (5, MIN), (7, MIN), (0, MIN)]),
+        ("i-VII-i-v", [(0, MIN), (10, MAJ), (0, MIN), (7, MIN)]),
+        ("i-iv-VII-III", [(0, MIN), (5, MIN), (10, MAJ), (3, MAJ)]),
+        ("VI-VII-i-i", [(8, MAJ), (10, MAJ), (0, MIN), (0, MIN)]),
     ],
 }
 
@@ -100,7 +110,7 @@ def _drum(name: str, rate: int, rng: np.random.Generator) -> NDArray[np.float64]
 def drum_loop(
     style: str | Pattern, bpm: float, *, rate: int = 44100, seconds: float = 20.0, noise: float = 0.0, seed: int = 0
 ) -> Audio:
-    """A mono loop in `style` (a key of PATTERNS, or a pattern) at exactly `bpm`, hits placed to the nearest sample, peak 0.5."""
+    """A mono loop at exactly `bpm`, each hit on its nearest sample, peak 0.5; `style` is a pattern or its name."""
     rng = np.random.default_rng(seed)
     beats_per_bar, hits = PATTERNS[style] if isinstance(style, str) else style
     out = np.zeros(int(seconds * rate) + rate)
@@ -162,3 +172,12 @@ def chord_progression(
         out += drum_loop("rock", 100.0, rate=rate, seconds=seconds, seed=seed)[: out.size]
     out += how.noise * rng.standard_normal(out.size)
     return out.astype(np.float32)
+
+
+def fed(kind: type[M], samples: Audio, rate_hz: int = 44100, block: int = 60000) -> M:
+    """The measure after the samples, (frames,) or (frames, channels), in blocks of `block` frames."""
+    frames = np.ascontiguousarray(samples[:, None] if samples.ndim == 1 else samples)
+    measure = kind(Stream(rate_hz, frames.shape[1], (1.0,) * frames.shape[1]))
+    for start in range(0, len(frames), block):
+        measure.feed(Block(frames[start : start + block], start))
+    return measure

@@ -28,9 +28,12 @@ def amplitude(level_db: float) -> float:
 
 def steps(sections: Sequence[tuple[float, float]], rate: int = 48_000, hz: float = 1000.0, channels: int = 2) -> Audio:
     """A sine, continuous in phase, of (seconds, peak level in dBFS) each; -inf is silence. The same in all channels."""
-    ends = np.round(np.cumsum([seconds for seconds, _ in sections]) * rate).astype(int)
-    gains = np.repeat([amplitude(level) for _, level in sections], np.diff(ends, prepend=0))
-    sine = gains * np.sin(2 * np.pi * hz / rate * np.arange(gains.size))
+    ends = [round(sum(seconds for seconds, _ in sections[: i + 1]) * rate) for i in range(len(sections))]
+    second = np.sin(2 * np.pi * hz / rate * np.arange(rate)).astype(np.float32)  # a whole number of periods
+    assert hz == int(hz)
+    sine = np.resize(second, ends[-1])
+    for start, end, (_, level) in zip([0, *ends], ends, sections, strict=False):
+        sine[start:end] *= amplitude(level)
     return spread(sine, channels)
 
 
@@ -39,7 +42,9 @@ def tone(level_db: float, seconds: float, rate: int = 48_000, hz: float = 1000.0
 
 
 def spread(mono: NDArray[Any], channels: int) -> Audio:
-    return np.ascontiguousarray(np.repeat(mono.astype(np.float32)[:, None], channels, axis=1))
+    audio = np.empty((mono.size, channels), np.float32)
+    audio[:] = mono[:, None]
+    return audio
 
 
 def only(channel: int, channels: int, mono: NDArray[Any]) -> Audio:

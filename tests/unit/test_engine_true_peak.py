@@ -42,14 +42,16 @@ def test_tech_3341_cases_15_to_19(divisor: int, phase_deg: float, level: float, 
     assert -0.4 <= found - expected_db <= 0.2
 
 
-@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("rate", [44_100, 48_000])  # twice oversampled, a quarter of the rate may fall 22.5 degrees off
 @pytest.mark.parametrize("offset", range(4))
 def test_tech_3341_cases_20_to_23_a_burst_between_samples(offset: int, rate: int) -> None:
     found = 20 * math.log10(true_peak(burst_between_samples(rate, offset), rate))
     assert -0.4 <= found <= 0.2
 
 
-@pytest.mark.parametrize(("rate", "factor"), [(8_000, 4), (48_000, 4), (95_999, 4), (96_000, 2), (191_999, 2), (192_000, 1)])
+@pytest.mark.parametrize(
+    ("rate", "factor"), [(8_000, 4), (48_000, 4), (95_999, 4), (96_000, 2), (191_999, 2), (192_000, 1)]
+)
 def test_oversampling_is_four_times_below_96_khz_and_twice_below_192(rate: int, factor: int) -> None:
     assert oversampling(rate) == factor
 

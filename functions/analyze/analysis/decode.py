@@ -1,8 +1,8 @@
 """Opens a file and reads it as float samples, through libsndfile.
 
-Reading calls libsndfile directly (`sf_readf_float`) rather than `SoundFile.read`: that one seeks after every call, which
-doubles the time of MP3 and FLAC, and drops the good samples of a call that meets damage. The names used are private to
-soundfile, whose version is pinned; a test would notice a change.
+Reading calls libsndfile directly (`sf_readf_float`) rather than `SoundFile.read`: that one seeks after every call,
+which doubles the time of MP3 and FLAC, and drops the good samples of a call that meets damage. The names used are
+private to soundfile, whose version is pinned; a test would notice a change.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ class Decoder:
     def __enter__(self) -> Decoder:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._opened.close()
 
     def channel_weights(self) -> tuple[float, ...]:
@@ -126,8 +128,9 @@ def _open(file: FileIO) -> soundfile.SoundFile:
 
 def _replace_insane(samples: NDArray[np.float32]) -> int:
     flat = samples.reshape(-1)
-    if float(np.dot(flat, flat)) < INSANE**2:  # false for NaN, too
-        return 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        if float(np.dot(flat, flat)) < INSANE**2:  # false for NaN, too
+            return 0
     bad = ~(np.abs(flat) < INSANE)
     flat[bad] = 0
     return int(np.count_nonzero(bad))

@@ -2,8 +2,8 @@
 
     analyse("song.wav")["loudness"]["integratedLufs"]
 
-The result is that of the file's bytes alone: not of its name, of how the decoder is read, or of the day. Memory does not grow
-with the track, but for the loudness series (160 bytes a second).
+The result is that of the file's bytes alone: not of its name, of how the decoder is read, or of the day. Memory does
+not grow with the track, but for the loudness series (160 bytes a second).
 
 Errors: AnalysisError, always and only (and whatever `on_progress` raises).
 """
@@ -13,12 +13,13 @@ from __future__ import annotations
 import hashlib
 import importlib
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from analysis.decode import INSANE, Decoder
 from analysis.errors import AnalysisError
+from analysis.lanes import Lanes
 from analysis.measures.base import Measure, Stream
 from analysis.measures.bit_depth import BitDepth
 from analysis.stream import Limits, blocks, stream_of
@@ -26,15 +27,16 @@ from analysis.stream import Limits, blocks, stream_of
 ENGINE_VERSION = "1.0.0"
 """Part of every result; a change of any value that the engine gives changes it."""
 
-# By section of the result; imported when asked for.
+# By section of the result, imported when asked for: the class, and the lane it works in. Measures of one lane share a
+# front end: the cells' peaks, the spectra, the decimated signal.
 MEASURES = {
-    "loudness": "Loudness",
-    "dynamics": "Dynamics",
-    "stereo": "Stereo",
-    "spectrum": "Spectrum",
-    "rhythm": "Rhythm",
-    "tonality": "Tonality",
-    "waveform": "Waveform",
+    "loudness": ("Loudness", 0),
+    "dynamics": ("Dynamics", 0),
+    "stereo": ("Stereo", 1),
+    "spectrum": ("Spectrum", 1),
+    "rhythm": ("Rhythm", 2),
+    "tonality": ("Tonality", 2),
+    "waveform": ("Waveform", 0),
 }
 READ_FRAMES = 1 << 16
 _NO_LIMITS_GIVEN = Limits()
@@ -62,14 +64,14 @@ def analyse(
         running = {name: _measure(name, stream) for name in wanted}
         depth = BitDepth(decoder.bit_depth) if decoder.bit_depth else None
         frames = 0
-        for block in blocks(decoder, limits, read_frames):
-            for measure in running.values():
-                measure.feed(block)
-            if depth:
-                depth.feed(block)
-            frames = block.start + len(block.samples)
-            if on_progress:
-                on_progress(min(1.0, frames / max(frames, decoder.frames)))
+        with Lanes(_lanes(running)) as lanes:
+            for block in blocks(decoder, limits, read_frames):
+                lanes.feed(block)
+                if depth:
+                    depth.feed(block)
+                frames = block.start + len(block.samples)
+                if on_progress:
+                    on_progress(min(1.0, frames / max(frames, decoder.frames)))
         if frames == 0:
             raise AnalysisError("empty", "The file holds no audio: not one sample. Export it again.")
         file, notes = _file(decoder, frames, depth.result() if depth else None)
@@ -90,8 +92,15 @@ def _wanted(measures: Collection[str] | None) -> list[str]:
 
 
 def _measure(name: str, stream: Stream) -> Measure:
-    made: Measure = getattr(importlib.import_module(f"analysis.measures.{name}"), MEASURES[name])(stream)
+    made: Measure = getattr(importlib.import_module(f"analysis.measures.{name}"), MEASURES[name][0])(stream)
     return made
+
+
+def _lanes(running: Mapping[str, Measure]) -> list[list[Measure]]:
+    by_lane: dict[int, list[Measure]] = {}
+    for name, measure in running.items():
+        by_lane.setdefault(MEASURES[name][1], []).append(measure)
+    return list(by_lane.values())
 
 
 def _file(decoder: Decoder, frames: int, used_bits: int | None) -> tuple[dict[str, Any], dict[str, str]]:

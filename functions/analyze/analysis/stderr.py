@@ -15,42 +15,39 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_lock = threading.Lock()
-_users = 0
-_kept: int | None = None
-_null: int | None = None
-
 
 @contextmanager
 def c_stderr_muted() -> Iterator[None]:
     """May be entered by several threads; ends with the last one. Does nothing where `stderr` is not a variable."""
-    variable = _variable()
-    if variable is None:
-        yield
-        return
-    _enter(variable)
+    _muting.enter()
     try:
         yield
     finally:
-        _leave(variable)
+        _muting.leave()
 
 
-def _enter(variable: ctypes.c_void_p) -> None:
-    global _users, _kept, _null
-    with _lock:
-        if _null is None:
-            _null = _open_null()
-        if _users == 0 and _null is not None:
-            _kept, variable.value = variable.value, _null
-        _users += 1
+class _Muting:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._kept: int | None = None
+        self._null: int | None = None
+        self._variable = _variable()
 
+    def enter(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._variable is None or self._users > 1:
+                return
+            self._null = self._null or _open_null()
+            if self._null:
+                self._kept, self._variable.value = self._variable.value, self._null
 
-def _leave(variable: ctypes.c_void_p) -> None:
-    global _users
-    with _lock:
-        _users -= 1
-        if _users == 0 and _null is not None:
-            variable.value = _kept
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._variable is not None and self._users == 0 and self._null:
+                self._variable.value = self._kept
 
 
 def _variable() -> ctypes.c_void_p | None:
@@ -66,3 +63,6 @@ def _open_null() -> int | None:
     fopen.restype, fopen.argtypes = ctypes.c_void_p, (ctypes.c_char_p, ctypes.c_char_p)
     opened: int | None = fopen(b"/dev/null", b"w")
     return opened
+
+
+_muting = _Muting()

@@ -14,7 +14,7 @@ from analysis.decode import Decoder
 from analysis.errors import AnalysisError
 from analysis.measures.base import Block, Samples, Stream, block_frames
 
-_AHEAD = 2
+_AHEAD = 1
 _OUT_OF_TIME = AnalysisError(
     "too-slow", "The analysis took longer than allowed and was given up. Try again, or upload a shorter track."
 )
@@ -56,9 +56,13 @@ def blocks(decoder: Decoder, limits: Limits, read_frames: int) -> Iterator[Block
         while (samples := ahead.next(deadline)) is not None:
             if (start + len(samples)) * decoder.channels > limits.max_frames_x_channels:
                 minutes = limits.max_frames_x_channels / decoder.channels / decoder.sample_rate_hz / 60
-                detail = f"The track is longer than the {minutes:.0f} minutes that can be measured. Upload a shorter one."
+                detail = (
+                    f"The track is longer than the {minutes:.0f} minutes that can be measured. Upload a shorter one."
+                )
                 raise AnalysisError("too-long", detail)
-            yield Block(samples, start)
+            block = Block(samples, start)
+            _ = block.planar  # made once, before several threads ask for it
+            yield block
             start += len(samples)
     finally:
         ahead.stop()

@@ -24,7 +24,8 @@ _ROW_TARGET = 64
 def hop_and_row(sample_rate_hz: int) -> tuple[int, int]:
     """The frames of 10 ms, and a row length near 64 that divides them (for filters done as matrix products).
 
-    Rates that are no multiple of 100 Hz, and the few whose hundredth has no such divisor, get the nearest hop that does.
+    Rates that are no multiple of 100 Hz, and the few whose hundredth has no such divisor, get the nearest hop that
+    does.
     """
     near = round(sample_rate_hz / 100)
     for hop in sorted(range(max(1, near - 40), near + 41), key=lambda hop: abs(hop - near)):
@@ -72,7 +73,7 @@ class Block:
     def mono(self) -> Samples:
         """(frames,): the mean of all channels."""
         if self.planar.shape[0] == 1:
-            return self.planar[0]
+            return np.asarray(self.planar[0])
         if self.planar.shape[0] == 2:
             return self.mid
         return np.asarray(self.planar.mean(axis=0, dtype=np.float32))
@@ -89,7 +90,7 @@ class Block:
 
     @property
     def _second(self) -> Samples:
-        return self.planar[min(1, self.planar.shape[0] - 1)]
+        return np.asarray(self.planar[min(1, self.planar.shape[0] - 1)])
 
 
 class Measure(Protocol):

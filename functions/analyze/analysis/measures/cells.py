@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from analysis.measures.base import CELL, Block, Samples
 
 
 def cell_peaks(block: Block) -> Samples:
-    """(channels, cells): max |x|; a last cell that is not full counts as filled up with zeros. Shared by all measures."""
-    found = block.cache.get("cell_peaks")
-    if found is None:
-        found = block.cache["cell_peaks"] = _peaks(block.planar)
-    assert isinstance(found, np.ndarray)
-    return found
+    """(channels, cells): max |x|; a last cell that is not full counts as filled up with zeros. Made once a block."""
+    if "cell_peaks" not in block.cache:
+        block.cache["cell_peaks"] = _peaks(block.planar)
+    return cast(Samples, block.cache["cell_peaks"])
 
 
 def _peaks(planar: Samples) -> Samples:
@@ -37,4 +37,4 @@ def peak_between(block: Block, start: int, stop: int) -> Samples:
     for edge in (slice(start, first * CELL), slice(last * CELL, stop)):
         if edge.start < edge.stop:
             peaks = np.maximum(peaks, np.abs(block.planar[:, edge]).max(axis=1))
-    return peaks
+    return np.asarray(peaks)

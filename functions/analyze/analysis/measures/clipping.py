@@ -30,7 +30,7 @@ class Clipping:
         self._positions: list[int] = []
 
     def feed(self, block: Block) -> None:
-        hot = (cell_peaks(block) >= FULL_SCALE).any(axis=1)
+        hot = cell_peaks(block).max(axis=1) >= FULL_SCALE
         found: list[int] = []
         for channel, samples in enumerate(block.planar):
             if hot[channel]:

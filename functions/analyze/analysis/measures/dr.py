@@ -1,8 +1,8 @@
 """DR, the dynamic range of the Pleasurize Music Foundation's offline meter, and the mean square of the track.
 
-Blocks of 3 s (of 44,160 frames a second at 44.1 kHz, the meter's quirk), the rest being the last block. For each channel the
-second highest block peak over the RMS (a full-scale sine being 0 dB) of the loudest 20 % of the blocks; DR is
-the mean of the channels. The meter shows it rounded to a whole number; here it is not.
+Blocks of 3 s (of 44,160 frames a second at 44.1 kHz, the meter's quirk), the rest being the last block. For each
+channel the second highest block peak over the RMS (a full-scale sine being 0 dB) of the loudest 20 % of the blocks; DR
+is the mean of the channels. The meter shows it rounded to a whole number; here it is not.
 """
 
 from __future__ import annotations

@@ -14,9 +14,11 @@ SILENCE = 10 ** (-60 / 20)
 
 
 class Dynamics:
-    """`rmsDbfs` is of all channels over the whole track, a full-scale sine being -3.01. `crestDb` is the sample peak over it.
+    """`rmsDbfs` is of all channels over the whole track, a full-scale sine being -3.01. `crestDb` is the sample peak
+    over it.
 
-    `dcOffset` is the mean of the channel that has the largest, signed. `silence` is what lies below -60 dBFS at either end.
+    `dcOffset` is the mean of the channel that has the largest, signed. `silence` is what lies below -60 dBFS at either
+    end.
     """
 
     def __init__(self, stream: Stream) -> None:

@@ -49,7 +49,7 @@ def integrated_energy(windows: Energies) -> float | None:
 
 
 def loudness_range_lu(windows: Energies) -> float | None:
-    """windows: the mean squares of 3 s. EBU Tech 3342, section 3: nearest-rank percentiles of what passes both gates."""
+    """windows: the mean squares of 3 s. EBU Tech 3342: nearest-rank percentiles of what passes both gates."""
     above = windows[windows >= _energy(ABSOLUTE_GATE_LUFS)]
     if above.size == 0:
         return None

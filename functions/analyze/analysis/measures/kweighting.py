@@ -29,8 +29,9 @@ STATES = 4
 def biquads(sample_rate_hz: float) -> tuple[Biquad, Biquad]:
     """The shelf and the high-pass as (b0, b1, b2, a1, a2), a0 being 1.
 
-    The standard gives coefficients for 48 kHz only; these are the analogue prototypes that give exactly those, under the
-    bilinear transform (B. De Man, Evaluation of implementations of the EBU R128 loudness measurement, AES 145, 2018).
+    The standard gives coefficients for 48 kHz only; these are the analogue prototypes that give exactly those, under
+    the bilinear transform (B. De Man, Evaluation of implementations of the EBU R128 loudness measurement, AES 145,
+    2018).
     """
     k = tan(pi * 1681.974450955533 / sample_rate_hz)
     q, high = 0.7071752369554196, 10 ** (3.999843853973347 / 20)
@@ -136,7 +137,7 @@ class _Scan:
         self._group_end = np.vstack([np.linalg.matrix_power(step, self._group - 1 - j) for j in range(self._group)])
 
     def states(self, first: Matrix, inputs: NDArray[np.float32]) -> Matrix:
-        """first: (channels, STATES); inputs: (channels, rows, STATES). Returns (channels, at least rows + 1, STATES)."""
+        """first: (channels, STATES); inputs: (channels, rows, STATES). Returns (channels, rows + 1 or more, STATES)."""
         channels, rows, _ = inputs.shape
         padded = np.zeros((channels, self._groups * self._group, STATES))
         padded[:, :rows] = inputs

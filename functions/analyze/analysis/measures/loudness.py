@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
+
 import numpy as np
 
 from analysis.measures.base import Block, Stream, hop_and_row
 from analysis.measures.cells import cell_peaks
-from analysis.measures.gating import SlidingMean, every, integrated_energy, loudness_range_lu, series_lufs
+from analysis.measures.gating import Energies, SlidingMean, every, integrated_energy, loudness_range_lu, series_lufs
 from analysis.measures.kweighting import KWeighting
 from analysis.measures.true_peak import TruePeak
 from analysis.measures.units import amplitude_db, difference, lufs, rounded
@@ -31,8 +33,7 @@ class Loudness:
         self._true_peak = TruePeak(stream)
         self._momentary, self._short_term = SlidingMean(_MOMENTARY_HOPS), SlidingMean(_SHORT_TERM_HOPS)
         self._momentary_max = self._short_term_max = 0.0
-        self._momentary_steps: list[np.ndarray[tuple[int], np.dtype[np.float64]]] = []
-        self._short_term_steps: list[np.ndarray[tuple[int], np.dtype[np.float64]]] = []
+        self._momentary_steps, self._short_term_steps = array("d"), array("d")
         self._hops = 0
         self._sample_peak = 0.0
         self._notes: dict[str, str] = {}
@@ -46,9 +47,9 @@ class Loudness:
         self._true_peak.feed(block)
 
     def result(self) -> dict[str, object]:
-        energy = integrated_energy(_joined(self._momentary_steps))
+        energy = integrated_energy(np.asarray(self._momentary_steps))
         integrated = None if energy is None else lufs(energy)
-        short_term = _joined(self._short_term_steps)
+        short_term = np.asarray(self._short_term_steps)
         short_term_max = lufs(self._short_term_max)
         peak = amplitude_db(self._true_peak.finish())
         values = {
@@ -83,13 +84,9 @@ class Loudness:
             self._notes[key] = "shorter than 0.4 s" if self._hops < _MOMENTARY_HOPS else "below -70 LUFS throughout"
 
 
-def _slide(mean: SlidingMean, hops: np.ndarray, steps: list[np.ndarray]) -> float:  # type: ignore[type-arg]
+def _slide(mean: SlidingMean, hops: Energies, steps: array[float]) -> float:
     """Keeps the windows at 100 ms; returns the loudest of all that the hops complete."""
     first = mean.first
     windows = mean.feed(hops)
-    steps.append(every(windows, first, _GATING_STEP_HOPS).copy())
+    steps.frombytes(every(windows, first, _GATING_STEP_HOPS).tobytes())
     return float(windows.max(initial=0.0))
-
-
-def _joined(parts: list[np.ndarray]) -> np.ndarray:  # type: ignore[type-arg]
-    return np.concatenate(parts) if parts else np.zeros(0)

@@ -8,7 +8,7 @@ from analysis.measures.rhythm_tempo import Tempo, estimate, normalised
 
 SHORTEST_S = 3.0
 WEAKEST_STRENGTH = 0.02  # mean square of the onset strength: steady tones stay below
-# Chance makes pulses too, the more the fewer frames: of white noise, 1 in 100 passes this many standard deviations.
+# Chance makes pulses too, the stronger the fewer frames: this many standard deviations held for 600 stretches of noise.
 WEAKEST_PULSE, CHANCE_DEVIATIONS = 0.03, 4.0
 
 

@@ -55,7 +55,7 @@ class Onsets:
     def feed(self, block: Block) -> None:
         frames = self._frames.feed(self._decimator.feed(block))
         spectrum = np.fft.rfft(frames * self._window)
-        power = spectrum.real**2 + spectrum.imag**2
+        power = np.asarray(spectrum.real**2 + spectrum.imag**2, np.float32)
         self._energies.append(power @ self._bands)
         self._airs.append(self._air(block.mono))
         self._waiting += len(frames)

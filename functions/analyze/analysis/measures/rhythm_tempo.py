@@ -14,12 +14,13 @@ Curve = NDArray[np.float64]
 
 SLOWEST_BPM, FASTEST_BPM = 40.0, 240.0
 CENTRE_BPM = 120.0
+COUNTABLE_BPM = (30.0, 300.0)
 
 # Weight of the autocorrelation at each multiple of the beat, then of the octaves from 120 BPM and of their square: a
 # log-linear model of which candidate is the beat, fitted and rounded by benchmarks/tempo_fit.py on styles that
 # benchmarks/tempo_key.py does not test.
 MULTIPLES = (1 / 4, 1 / 3, 1 / 2, 2 / 3, 1.0, 3 / 2, 2.0, 3.0, 4.0)
-WEIGHTS = np.array((-1.5, -1.0, 3.0, -3.5, 2.5, -2.0, 7.5, 5.0, 8.5, 1.0, -1.5))
+WEIGHTS = np.array((-1.1, 0.3, 6.3, -5.9, 2.4, -5.0, 9.4, 5.3, 10.1, 1.6, -1.7))
 
 LEAST_TOLD = 0.2
 STEADY_PULSE = 0.2  # from here on, only the choice among candidates limits the confidence
@@ -49,7 +50,7 @@ def estimate(autocorrelation: Curve, frame_rate_hz: float) -> Tempo | None:
     likely = peaks[chance >= min(LEAST_CHANCE, chance[0])][: 1 + ALTERNATIVES]
     periods = [refined_period(autocorrelation, 60 * frame_rate_hz / bpm[peak]) for peak in likely]
     found = [float(60 * frame_rate_hz / period) for period in periods]
-    beats = np.arange(1, 5) * periods[0]
+    beats = periods[0] * np.arange(1.0, 5.0)
     pulse = float(np.mean(_at(autocorrelation, beats[beats < autocorrelation.size])))
     return Tempo(found[0], float(chance[0] * np.clip(pulse / STEADY_PULSE, 0, 1)), pulse, _alternatives(found))
 
@@ -91,15 +92,18 @@ def refined_period(autocorrelation: Curve, period: float) -> float:
 
 
 def _at(curve: Curve, where: Curve) -> Curve:
-    return np.interp(where, np.arange(curve.size), curve)
+    """The curve between its samples, and 0 beyond them."""
+    return np.interp(where, np.arange(curve.size), curve, right=0.0)
 
 
 def _alternatives(found: list[float]) -> tuple[float, ...]:
-    """Half and double always, since either may be how a listener counts; then what else is likely."""
+    """Half and double whenever a listener could count so, then what else is likely."""
     best, *others = found
     octaves = sorted((best / 2, best * 2), key=lambda bpm: abs(np.log2(bpm / CENTRE_BPM)))
     distinct: list[float] = []
     for bpm in [*octaves, *others]:
-        if all(abs(bpm / known - 1) > 0.02 for known in [best, *distinct]):
+        if COUNTABLE_BPM[0] <= bpm <= COUNTABLE_BPM[1] and all(
+            abs(bpm / known - 1) > 0.02 for known in [best, *distinct]
+        ):
             distinct.append(bpm)
     return tuple(distinct[:ALTERNATIVES])

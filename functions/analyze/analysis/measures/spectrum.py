@@ -1,7 +1,7 @@
 """The tonal balance: levels of seven bands and of third octaves, and what describes their shape.
 
-All come from the long-term average power spectrum of all channels (`spectra`). Levels are the energy of a band relative to
-that of 20 Hz to 20 kHz (or to half the sample rate), in dB: the seven bands' powers add up to one.
+All come from the long-term average power spectrum of all channels (`spectra`). Levels are the energy of a band relative
+to that of 20 Hz to 20 kHz (or to half the sample rate), in dB: the seven bands' powers add up to one.
 """
 
 from __future__ import annotations
@@ -31,10 +31,13 @@ _FLOOR_DB = -120.0
 _ROLLOFF = 0.85
 
 
+Levels = dict[str, float | None]
+
+
 class Spectrum:
     """`centroidHz` weighs the bins by amplitude, `rolloff85Hz` has 85 % of the energy below it, `flatness` is the
-    geometric over the arithmetic mean of the bins' powers, `tiltDbPerOctave` the slope of the level per hertz (pink noise: -3)
-    fitted to the third octaves of 100 Hz to 10 kHz."""
+    geometric over the arithmetic mean of the bins' powers, `tiltDbPerOctave` the slope of the level per hertz (pink
+    noise: -3) fitted to the third octaves of 100 Hz to 10 kHz."""
 
     def __init__(self, stream: Stream) -> None:
         self._spectra = Spectra.of(stream)
@@ -44,13 +47,12 @@ class Spectrum:
         self._spectra.feed(block)
 
     def result(self) -> dict[str, object]:
-        self._spectra.finish()
         highest = min(HIGHEST_HZ, self._spectra.nyquist_hz)
         total = self._spectra.band(LOWEST_HZ, highest).total
         levels = {name: self._level_db(low, high, total) for name, (low, high) in BANDS_HZ.items()}
         half = 10**0.05
         thirds = [self._level_db(centre / half, centre * half, total) for centre in THIRD_OCTAVES_HZ]
-        shape: dict[str, float | None] = dict.fromkeys(("centroidHz", "rolloff85Hz", "flatness", "tiltDbPerOctave"))
+        shape: Levels = dict.fromkeys(("centroidHz", "rolloff85Hz", "flatness", "tiltDbPerOctave"))
         if total > 0:
             hz, power = self._bins(highest)
             shape["centroidHz"] = rounded(float(hz @ np.sqrt(power) / np.sqrt(power).sum()), 1)
@@ -58,7 +60,8 @@ class Spectrum:
             shape["flatness"] = rounded(float(np.exp(np.log(power + 1e-12 * power.max()).mean()) / power.mean()), 5)
             shape["tiltDbPerOctave"] = rounded(_tilt(thirds))
         self._note(levels, thirds, shape, silent=total <= 0)
-        return {"bands": {k: rounded(v) for k, v in levels.items()}, "thirdOctavesDb": [rounded(v) for v in thirds]} | shape
+        bands = {name: rounded(level) for name, level in levels.items()}
+        return {"bands": bands, "thirdOctavesDb": [rounded(level) for level in thirds], **shape}
 
     def notes(self) -> dict[str, str]:
         return self._notes
@@ -70,9 +73,9 @@ class Spectrum:
         return _FLOOR_DB if level is None else max(_FLOOR_DB, level)
 
     def _bins(self, highest_hz: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        hz = np.arange(self._spectra.high_lines.shape[1]) * self._spectra.high_bin_hz
+        hz, power = self._spectra.bins()
         inside = (hz >= LOWEST_HZ) & (hz <= highest_hz)
-        return hz[inside], self._spectra.high_lines[0][inside]
+        return hz[inside], power[inside]
 
     def _rolloff_hz(self, highest_hz: float, total: float) -> float:
         low, high = LOWEST_HZ, highest_hz
@@ -84,9 +87,7 @@ class Spectrum:
                 high = middle
         return high
 
-    def _note(
-        self, levels: dict[str, float | None], thirds: list[float | None], shape: dict[str, float | None], *, silent: bool
-    ) -> None:
+    def _note(self, levels: Levels, thirds: list[float | None], shape: Levels, *, silent: bool) -> None:
         missing = [f"bands.{name}" for name, level in levels.items() if level is None]
         missing += ["thirdOctavesDb"] if None in thirds else []
         reason = "the track is silent" if silent else "above half the sample rate"

@@ -21,9 +21,9 @@ class Stereo:
     """`correlation` of left and right over the track, and of what lies below 120 Hz (`correlationLow`): -1 to 1.
 
     `widthPercent` is the share of the side signal, (L - R)/2, in the energy of mid and side. `balanceDb` is positive
-    where left is louder. `monoLossDb` is how far the level of (L + R)/2 lies below the mean of both channels: 0 where they are the
-    same, 3 where unrelated; `monoLossBandsDb` the same for each band of the tonal balance. Ratios are held within ±60 dB.
-    `deadChannels` names channels 60 dB below the loudest, or silent.
+    where left is louder. `monoLossDb` is how far the level of (L + R)/2 lies below the mean of both channels: 0 where
+    they are the same, 3 where unrelated; `monoLossBandsDb` the same for each band of the tonal balance. Ratios are held
+    within ±60 dB. `deadChannels` names channels 60 dB below the loudest, or silent.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -43,33 +43,36 @@ class Stereo:
 
     def result(self) -> dict[str, object]:
         if self._spectra is None:
-            self._notes = dict.fromkeys((*_KEYS, "monoLossBandsDb"), "the track is mono")
-            return dict.fromkeys(_KEYS) | {"monoLossBandsDb": None, "deadChannels": []}
-        self._spectra.finish()
+            return self._nothing("the track is mono")
         left, right = float(self._powers[0]), float(self._powers[1])
         if left + right <= 0:
-            self._notes = dict.fromkeys((*_KEYS, "monoLossBandsDb"), "the track is silent")
-            return dict.fromkeys(_KEYS) | {"monoLossBandsDb": None, "deadChannels": []}
+            return self._nothing("left and right are silent")
         low = self._spectra.band(0, LOW_HZ)
-        mid, side = (left + right + 2 * self._cross) / 4, max(0.0, (left + right - 2 * self._cross) / 4)
+        mid, side = (max(0.0, (left + right + sign * 2 * self._cross) / 4) for sign in (1, -1))
         correlations = {
             "correlation": _correlation(left, right, self._cross),
             "correlationLow": _correlation(low.left, low.right, low.cross),
         }
         missing = [key for key, value in correlations.items() if value is None]
         self._notes = dict.fromkeys(missing, "one of the channels is silent")
-        bands = {name: self._spectra.band(*edges) for name, edges in BANDS_HZ.items()}
+        bands = {name: _band_loss_db(self._spectra.band(*edges)) for name, edges in BANDS_HZ.items()}
+        self._notes |= {f"monoLossBandsDb.{name}": "nothing there" for name, loss in bands.items() if loss is None}
         return {key: rounded(value, 4) for key, value in correlations.items()} | {
             "widthPercent": rounded(100 * side / (mid + side)),
             "balanceDb": rounded(_ratio_db(left, right)),
             "monoLossDb": rounded(_mono_loss_db(left + right, mid)),
             "sideMidDb": rounded(_ratio_db(side, mid)),
-            "monoLossBandsDb": {name: rounded(_band_loss_db(band)) for name, band in bands.items()},
+            "monoLossBandsDb": {name: rounded(loss) for name, loss in bands.items()},
             "deadChannels": self._dead(),
         }
 
     def notes(self) -> dict[str, str]:
         return self._notes
+
+    def _nothing(self, reason: str) -> dict[str, object]:
+        keys = (*_KEYS, "monoLossBandsDb")
+        self._notes = dict.fromkeys(keys, reason)
+        return {**dict.fromkeys(keys), "deadChannels": []}
 
     def _dead(self) -> list[str]:
         floor = self._powers.max() / 10 ** (_DEAD_DB / 10)
@@ -98,9 +101,9 @@ def _ratio_db(power: float, other: float) -> float:
 
 
 def _mono_loss_db(both: float, mid: float) -> float:
-    return max(0.0, _ratio_db(both / 2, max(0.0, mid)))
+    return max(0.0, _ratio_db(both / 2, mid))
 
 
 def _band_loss_db(band: Energies) -> float | None:
     both = band.left + band.right
-    return _mono_loss_db(both, (both + 2 * band.cross) / 4) if both > 0 else None
+    return _mono_loss_db(both, max(0.0, (both + 2 * band.cross) / 4)) if both > 0 else None

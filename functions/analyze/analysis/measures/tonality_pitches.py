@@ -9,12 +9,13 @@ from analysis.measures.frames import Array, Decimator, Frames, hann
 Histogram = NDArray[np.float64]
 
 FRAME, HOP = 4096, 2048  # 743 and 372 ms at 5.5 kHz: bins of 1.35 Hz part semitones down to 55 Hz
+BATCH = 16 * HOP  # samples: numpy's overhead is shared by 16 frames
 LOWEST_HZ, HIGHEST_HZ = 55.0, 2100.0
-BASS_HZ = 220.0
+BASS_HZ, BASS_WEIGHT = 220.0, 0.25  # the bass has one note where the chord has three, and drums in it
 STEPS = 120
 C0_HZ = 440.0 * 2 ** (-57 / 12)
 OPENING_FRAMES = 4
-SILENT_FRAME = 1e-3  # power of its strongest bin; -103 dBFS for a sine
+SILENT_FRAME = 1e-3  # power of its strongest bin; -90 dBFS for a sine
 
 # A peak is a pitch if it stands 8 dB above the mean of its 54 Hz and is no more than 50 dB below the frame's strongest.
 NEIGHBOURS, ABOVE_NEIGHBOURS, BELOW_STRONGEST = 20, 6.0, 1e-5
@@ -23,10 +24,10 @@ COMPRESSION = 0.35  # power to the 0.35th: a soft third counts beside a loud bas
 
 
 class Pitches:
-    """`histogram` and `opening`, the part of the first 1.5 s that have pitch: shape (2, STEPS), bass and the rest.
+    """`histogram` and `opening`, its part from the first 1.5 s that have pitch: shape (STEPS,).
 
-    Step 0 is C where A is 440 Hz. Every frame counts by its peaks relative to the strongest, so that the level does
-    not matter. Peaks placed by a parabola in the log spectrum (Smith and Serra 1987, PARSHL).
+    Complete after `flush`. Step 0 is C where A is 440 Hz. Every frame counts by its peaks relative to the strongest,
+    so that the level does not matter. Peaks are placed by a parabola in the log spectrum (Smith and Serra 1987).
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -35,16 +36,24 @@ class Pitches:
         self._window = hann(FRAME)
         self._hz_per_bin = self._decimator.rate_hz / FRAME
         self._lowest, self._highest = round(LOWEST_HZ / self._hz_per_bin), round(HIGHEST_HZ / self._hz_per_bin)
+        self._waiting: list[Array] = []
         self._opening_left = OPENING_FRAMES
-        self.histogram = np.zeros((2, STEPS))
-        self.opening = np.zeros((2, STEPS))
+        self.histogram = np.zeros(STEPS)
+        self.opening = np.zeros(STEPS)
 
     def feed(self, block: Block) -> None:
-        frames = self._frames.feed(self._decimator.feed(block))
+        self._waiting.append(self._decimator.feed(block))
+        if sum(map(len, self._waiting)) >= BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Counts what is held back until a batch is full."""
+        frames = self._frames.feed(np.concatenate([*self._waiting, np.zeros(0, np.float32)]))
+        self._waiting.clear()
         if len(frames) == 0:
             return
         spectrum = np.fft.rfft(frames * self._window)[:, self._lowest - 1 : self._highest + 2]
-        power = spectrum.real**2 + spectrum.imag**2
+        power = np.asarray(spectrum.real**2 + spectrum.imag**2, np.float32)
         while self._opening_left and len(power):
             first, power = self._gather(power[:1]), power[1:]
             self._opening_left -= bool(first.any())
@@ -62,21 +71,19 @@ class Pitches:
         frame, at = np.nonzero(is_peak)
         left, middle, right = (np.log(power[frame, at + i] + np.float32(1e-30)) for i in range(3))
         hz = (self._lowest + at + 0.5 * (left - right) / (left - 2 * middle + right)) * self._hz_per_bin
-        weight = (inner[frame, at] / strongest[frame, 0]) ** COMPRESSION
+        weight = (inner[frame, at] / strongest[frame, 0]) ** COMPRESSION * np.where(hz < BASS_HZ, BASS_WEIGHT, 1.0)
         step = STEPS * np.log2(hz / C0_HZ)
         below = np.floor(step)
         part = step - below
         lower = below.astype(np.int64) % STEPS
-        register = STEPS * (hz > BASS_HZ)
-        both = np.bincount(register + lower, weight * (1 - part), 2 * STEPS)
-        both += np.bincount(register + (lower + 1) % STEPS, weight * part, 2 * STEPS)
-        return both.reshape(2, STEPS)
+        counted = np.bincount(lower, weight * (1 - part), STEPS)
+        return np.asarray(counted + np.bincount((lower + 1) % STEPS, weight * part, STEPS), np.float64)
 
 
 def tuning_cents(histogram: Histogram) -> tuple[float, float]:
     """How far the pitches lie from A = 440 Hz, -50 to 50 cents, and how well they agree in it, 0 to 1.
 
-    histogram: shape (STEPS,). The angle and the length of the mean pitch within the semitone, as a vector.
+    The angle and the length of the mean pitch within the semitone, as a vector.
     """
     total = histogram.sum()
     if total == 0:

@@ -4,8 +4,8 @@ Four times oversampled below 96 kHz, twice below 192 kHz, by a 49-tap sinc under
 between two samples below 96 kHz, 24 above), which is libebur128's interpolator.
 
 Pruned, without losing anything: no interpolated value can exceed the largest |x| under the filter times the sum of the
-filter's |h|, which is 1.86 or less. So a cell whose peak is too low for the maximum so far is never interpolated. Within
-a block the hottest cells come first.
+filter's |h|, about 1.9. So a cell whose peak is too low for the maximum so far is never interpolated.
+Within a block the hottest cells come first.
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ def phases(factor: int) -> NDArray[np.float64]:
     n = np.arange(_TAPS) - (_TAPS - 1) / 2
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_TAPS) / (_TAPS - 1))
     prototype = np.sinc(n / factor) * window
-    return np.stack([prototype[phase::factor][: (_TAPS - 1) // factor] for phase in range(1, factor)])
+    taps = (_TAPS - 1) // max(factor, 2)
+    return np.array([prototype[phase::factor][:taps] for phase in range(1, factor)]).reshape(factor - 1, taps)
 
 
 class TruePeak:
     def __init__(self, stream: Stream) -> None:
         factor = oversampling(stream.sample_rate_hz)
-        self._filter = _cell_matrix(phases(factor)) if factor > 1 else None
-        self._gain = float(np.abs(phases(factor)).sum(axis=1).max()) if factor > 1 else 1.0
+        filters = phases(factor)
+        self._filter = _cell_matrix(filters)
+        self._gain = float(np.abs(filters).sum(axis=1).max(initial=1.0))
         self._last = np.zeros((stream.channels, CELL), np.float32)
         self._last_peaks = np.zeros((stream.channels, 1), np.float32)
         self.peak = 0.0
@@ -55,8 +57,6 @@ class TruePeak:
     def _feed(self, planar: Samples, peaks: Samples) -> None:
         """planar: (channels, frames), peaks: (channels, cells). A cell's outputs need the cell before, too."""
         self.peak = max(self.peak, float(peaks.max()))
-        if self._filter is None:
-            return
         missing = peaks.shape[1] * CELL - planar.shape[1]
         if missing:
             planar = np.pad(planar, ((0, 0), (0, missing)))
@@ -70,9 +70,8 @@ class TruePeak:
         self._last, self._last_peaks = planar[:, -CELL:], peaks[:, -1:]
 
     def _evaluate(self, planar: Samples, cells: NDArray[np.intp]) -> None:
-        if cells.size == 0:
+        if cells.size == 0 or self._filter.shape[1] == 0:
             return
-        assert self._filter is not None
         channel, cell = np.divmod(cells, planar.shape[1] // CELL)
         by_cell = planar.reshape(planar.shape[0], -1, CELL)
         rows = np.empty((cells.size, 2, CELL), np.float32)

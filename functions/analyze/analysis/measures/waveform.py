@@ -14,8 +14,8 @@ _MOST = 1 << 16  # values kept: at least 16 a point
 class Waveform:
     """`peaks`: 2,000 values of max |x| over all channels, each of one 2,000th of the track (fewer for fewer frames).
 
-    The length is not known in advance, so peaks are kept in steps that double whenever there are too many. A point's edges are
-    exact to a sixteenth of its width.
+    The length is not known in advance, so peaks are kept in steps that double whenever there are too many. A point's
+    edges are exact to a sixteenth of its width.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -49,4 +49,7 @@ class Waveform:
 
 
 def _merged(values: Samples, count: int) -> Samples:
-    return np.asarray(values.reshape(-1, count).max(axis=1)) if count > 1 else values
+    """The maximum of each `count` values, a power of two; their number is a multiple of it."""
+    while count > 1:
+        values, count = np.maximum(values[0::2], values[1::2]), count // 2
+    return values
