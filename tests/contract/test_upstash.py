@@ -27,7 +27,7 @@ TOKEN = "token-of-the-tests"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Any]:
-    running = ValkeyServer()
+    running = ValkeyServer(port=free_port())
     running.start()
     yield running
     running.stop()
