@@ -1,9 +1,9 @@
 """The analysis engine against its peers: time, CPU and peak memory of whole processes, then accuracy.
 
 `make bench-engine`, or `python -m benchmarks.engine [--rounds N] [--peers PYTHON] [FILE…]`. Without files, synthetic
-ones are made. Each row's programs run one after another, round by round, so that a busy machine is busy for all of them;
-shown are the medians, and the ratio of times to ffmpeg's. Files named are measured as they are, and also compared
-with libebur128 and ffmpeg in the accuracy table.
+ones are made. Each row's programs run one after another, round by round, so that a busy machine is busy for all of
+them; shown are the medians, and the ratio of times to ffmpeg's. Files named are measured as they are, and also compared
+with libebur128 in the accuracy table.
 
 This process imports no numpy: a child's peak memory counts from what its parent had.
 """

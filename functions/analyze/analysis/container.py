@@ -8,7 +8,7 @@ from io import FileIO
 _UNKNOWN_SIZES = (0, 0xFFFFFFFF)  # written by programs that stream and never go back to fill in the size
 _OGG_PAGE_MOST = 27 + 255 + 255 * 255
 _OGG_END = 0x04
-_HEAD = 64 * 1024
+_FIRST_FRAMES = 4096  # bytes; the longest MP3 frame has 2,881
 
 
 def refused_format(head: bytes) -> str | None:
@@ -59,5 +59,5 @@ def mp3_frames_known(file: FileIO) -> bool:
     if head[:3] == b"ID3" and len(head) == 10:
         start = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
     file.seek(start)
-    first_frames = file.read(_HEAD)[:4096]
+    first_frames = file.read(_FIRST_FRAMES)
     return any(mark in first_frames for mark in (b"Xing", b"Info", b"VBRI"))

@@ -28,6 +28,9 @@ _ADVICE = "Accepted are WAV, AIFF, FLAC, MP3 and OGG (Vorbis or Opus)."
 # Beyond +120 dBFS nothing is audio any more, and squares would overflow.
 INSANE = 1e6
 
+# Sound Vorbis and Opus files may give a little less than they claim: up to 0.14 s among a hundred files of games.
+_OGG_SHORTFALL_S = 0.25
+
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 64}
 _SFC_GET_CHANNEL_MAP_INFO = 0x1100
 _SF_CHANNEL_MAP_LAST = 27
@@ -86,7 +89,8 @@ class Decoder:
             return True
         if self.format == "MP3" and not mp3_frames_known(self._file):
             return False
-        return self.frames_read < self.frames
+        spared = _OGG_SHORTFALL_S * self.sample_rate_hz if self.format == "OGG" else 0
+        return self.frames_read < self.frames - spared
 
     def _channel_map(self) -> list[int] | None:
         """From the mask of WAVE_FORMAT_EXTENSIBLE. libsndfile answers for AIFF too, with uninitialised memory."""

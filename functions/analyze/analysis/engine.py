@@ -14,6 +14,7 @@ import hashlib
 import importlib
 import threading
 from collections.abc import Callable, Collection, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,8 @@ def analyse(
         running = {name: _measure(name, stream) for name in wanted}
         depth = BitDepth(decoder.bit_depth) if decoder.bit_depth else None
         frames = 0
-        with Lanes(_lanes(running)) as lanes:
-            for block in blocks(decoder, limits, read_frames):
+        with Lanes(_lanes(running)) as lanes, closing(blocks(decoder, limits, read_frames)) as track:
+            for block in track:
                 lanes.feed(block)
                 if depth:
                     depth.feed(block)
@@ -75,11 +76,11 @@ def analyse(
         if frames == 0:
             raise AnalysisError("empty", "The file holds no audio: not one sample. Export it again.")
         file, notes = _file(decoder, frames, depth.result() if depth else None)
-        sections = {name: measure.result() for name, measure in running.items()}
-        for name, measure in running.items():
-            notes |= {f"{name}.{key}": reason for key, reason in getattr(measure, "notes", dict)().items()}
-        head = {"engineVersion": ENGINE_VERSION, "contentSha256": digest.hexdigest(), "file": file}
-        return {**head, **sections, "notes": notes}
+    sections = {name: measure.result() for name, measure in running.items()}
+    for name, measure in running.items():
+        notes |= {f"{name}.{key}": reason for key, reason in getattr(measure, "notes", dict)().items()}
+    head = {"engineVersion": ENGINE_VERSION, "contentSha256": digest.hexdigest(), "file": file}
+    return {**head, **sections, "notes": notes}
 
 
 def _wanted(measures: Collection[str] | None) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,6 @@ from analysis.errors import AnalysisError
 from analysis.measures.base import Block, Samples, Stream, block_frames
 
 _AHEAD = 1
-_OUT_OF_TIME = AnalysisError(
-    "too-slow", "The analysis took longer than allowed and was given up. Try again, or upload a shorter track."
-)
 
 
 @dataclass(frozen=True)
@@ -43,10 +40,11 @@ def stream_of(decoder: Decoder, limits: Limits) -> Stream:
     return Stream(rate, decoder.channels, decoder.channel_weights())
 
 
-def blocks(decoder: Decoder, limits: Limits, read_frames: int) -> Iterator[Block]:
+def blocks(decoder: Decoder, limits: Limits, read_frames: int) -> Generator[Block, None, None]:
     """The whole track. Decoding runs ahead in a thread; libsndfile and numpy both work without the interpreter's lock.
 
     read_frames: how many frames to ask the decoder for at once, at most; it changes no block.
+    Close the generator before the decoder: that stops the thread.
     Raises AnalysisError: `too-long`, `too-slow`.
     """
     deadline = time.monotonic() + limits.max_wall_s
@@ -79,11 +77,13 @@ class _ReadAhead:
         self._thread.start()
 
     def next(self, deadline: float) -> Samples | None:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise _too_slow()
         try:
-            left_s = deadline - time.monotonic()
-            item = self._filled.get(timeout=left_s) if left_s > 0 else _OUT_OF_TIME
+            item = self._filled.get(timeout=left_s)
         except queue.Empty:
-            item = _OUT_OF_TIME
+            raise _too_slow() from None
         if isinstance(item, BaseException):
             raise item
         return item
@@ -119,3 +119,9 @@ class _ReadAhead:
             if got == 0:
                 break
         return samples[:filled]
+
+
+def _too_slow() -> AnalysisError:
+    return AnalysisError(
+        "too-slow", "The analysis took longer than allowed and was given up. Try again, or upload a shorter track."
+    )

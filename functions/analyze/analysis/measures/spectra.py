@@ -144,7 +144,7 @@ class _Welch:
     def _transform(self) -> None:
         count = max(0, self._whole_frames())
         held = np.concatenate(self._held, axis=1)
-        self._held = [held[:, count * self._hop :]]
+        self._held = [held[:, count * self._hop :].copy()]
         for pair, signal in enumerate(held):
             parts = np.lib.stride_tricks.sliding_window_view(signal.view(np.float32), 2 * self._frame)
             frames = parts[:: 2 * self._hop][:count]
@@ -182,7 +182,7 @@ class _Decimator:
         channels, length = held.shape
         rows = length // self._row
         by_row = held[:, : rows * self._row].reshape(channels, rows, self._row)
-        self._rest = held[:, (rows - 1) * self._row :]
+        self._rest = held[:, (rows - 1) * self._row :].copy()
         out = by_row[:, 1:] @ self._from_row
         out += by_row[:, :-1, self._row - self._history :] @ self._from_before
         return out.reshape(channels, -1)

@@ -4,8 +4,8 @@ Four times oversampled below 96 kHz, twice below 192 kHz, by a 49-tap sinc under
 between two samples below 96 kHz, 24 above), which is libebur128's interpolator.
 
 Pruned, without losing anything: no interpolated value can exceed the largest |x| under the filter times the sum of the
-filter's |h|, about 1.9. So a cell whose peak is too low for the maximum so far is never interpolated.
-Within a block the hottest cells come first.
+filter's |h|, about 1.9. So a cell whose peak is too low for the maximum so far is never interpolated. Within a block
+the hottest cells come first.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class TruePeak:
             self._evaluate(planar, candidates[hot])
             candidates = candidates[bounds.reshape(-1)[candidates] > self.peak]
         self._evaluate(planar, candidates)
-        self._last, self._last_peaks = planar[:, -CELL:], peaks[:, -1:]
+        self._last, self._last_peaks = planar[:, -CELL:].copy(), peaks[:, -1:].copy()
 
     def _evaluate(self, planar: Samples, cells: NDArray[np.intp]) -> None:
         if cells.size == 0 or self._filter.shape[1] == 0:
