@@ -300,7 +300,7 @@ def test_setup_makes_everything_and_after_a_refusal_goes_on_where_it_was(operato
     assert bucket["cors"][0]["origin"] == ["https://app.example", "https://www.example"]
     assert bucket["lifecycle"]["rule"][0]["condition"] == {"age": 30}
     names = {topic["name"].rpartition("/")[2] for topic in google.under("topics/")}
-    assert {f"{name}-dead" for name in names if not name.endswith("-dead")} < names
+    assert {f"{name}-dead-letter" for name in names if not name.endswith("-dead-letter")} < names
     (job,) = google.under("jobs/")
     assert (job["schedule"], job["pubsubTarget"]["topicName"]) == ("* * * * *", f"projects/{PROJECT}/topics/tick")
     roles = {binding["role"] for binding in google.policies[f"projects/{PROJECT}"]["bindings"]}

@@ -79,6 +79,7 @@ def moved() -> Iterator[Case]:
     yield deny("conversations", "a move with a message elsewhere", lambda w: [move(w, {})[0], *w.opening_batch()])
     yield deny("conversations", "two moves for one message", two_moves)
     yield deny("conversations", "a second move for the message counted last", moved_again)
+    yield deny("conversations", "a new one written over an old one", written_over)
     for field in ("participants", "trackIds", "createdAt", "extra"):
         yield deny("conversations", f"a move that changes {field}", moved_with_owner_in(field))
     yield deny("conversations", "a move to an earlier time", lambda w: move(w, {"lastMessageAt": w.ago(1)}))
@@ -87,6 +88,10 @@ def moved() -> Iterator[Case]:
 
 def moved_with_owner_in(field: str) -> Writes:
     return lambda w: move(w, {field: [w.owner]})
+
+
+def written_over(world: World) -> list[Write]:
+    return [replace(f"conversations/{world.conversation}", world.new_conversation())]
 
 
 def two_moves(world: World) -> list[Write]:

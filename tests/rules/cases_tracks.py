@@ -7,7 +7,7 @@ from typing import Any
 
 from shared import plans
 from tests.rules.cases import TEXT_OR_NULL, Writes, allow, deny, each_field, given
-from tests.rules.firestore import NOW, Increment, Write, create, delete, update
+from tests.rules.firestore import NOW, Increment, Write, create, delete, replace, update
 from tests.rules.matrix import Case
 from tests.rules.world import World
 
@@ -164,8 +164,13 @@ def cancelling() -> Iterator[Case]:
     yield deny("tracks", "cancelling at no time", lambda w: [update(f"tracks/{w.track}", {"state": "cancelled"})])
     for state in ("queued", "done", "awaiting-upload"):
         yield deny("tracks", f"a move to {state}", given(cancel, state=state))
+    yield deny("tracks", "a new one written over an old one", written_over, analyses=USED_UP)
     for field, value in {"tier": "reduced", "filename": "b.wav", "refunded": True, "progress": 1, "uid": "x"}.items():
         yield deny("tracks", f"cancelling with {field}", given(cancel, **{field: value}))
+
+
+def written_over(world: World) -> list[Write]:
+    return [replace(f"tracks/{world.track}", world.new_track(tier="reduced"))]
 
 
 def cancelling_from(state: str) -> Writes:

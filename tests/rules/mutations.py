@@ -1,9 +1,9 @@
 """Rules with one fault each, and whether the cases notice: `python -m tests.rules.mutations [N]`, every Nth of them.
 
 Every condition is removed, made false and inverted, every number moved by one, every item taken from a list, every
-`allow` widened, every reading after the batch swapped for the one before it. (Readings before it are not swapped for
-those after it: a batch cannot change what they read. Nor are the least lengths in patterns of ids, which Firestore's
-own paths assure.)
+operation on every collection allowed to all, every reading after the batch swapped for the one before it. (Readings
+before it are not swapped for those after it: a batch cannot change what they read. Nor are the least lengths in
+patterns changed: Firestore's own paths assure them.)
 """
 
 from __future__ import annotations
@@ -24,12 +24,8 @@ SWAPS = {
     r"\bgetAfter\(": "get(",
     r"\bexists\(": "existsAfter(",
     r"\bexistsAfter\(": "exists(",
-    r"\ballow get:": "allow read:",
-    r"\ballow read:": "allow read, write:",
-    r"\ballow create:": "allow write:",
-    r"\ballow update:": "allow write:",
-    r"\ballow create, update:": "allow write:",
 }
+OPERATIONS = ("list", "create", "update", "delete")
 
 
 @dataclass(frozen=True)
@@ -144,6 +140,9 @@ def _swaps(rules: str) -> Iterator[Mutant]:
     for pattern, put in SWAPS.items():
         for found in re.finditer(pattern, code):
             yield _mutant(rules, *found.span(), put)
+    for found in re.finditer(r"\ballow read:", code):
+        for operation in OPERATIONS:
+            yield _mutant(rules, *found.span(), f"allow {operation}: if true; allow read:")
 
 
 def _mutant(rules: str, start: int, end: int, put: str) -> Mutant:
