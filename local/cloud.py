@@ -163,6 +163,8 @@ def _value(value: Any) -> dict[str, Any]:
         return {"integerValue": str(value)}
     if isinstance(value, datetime):
         return {"timestampValue": value.astimezone(UTC).isoformat().replace("+00:00", "Z")}
+    if isinstance(value, list):
+        return {"arrayValue": {"values": [_value(inner) for inner in value]}}
     if isinstance(value, Mapping):
         return {"mapValue": {"fields": {key: _value(inner) for key, inner in value.items()}}}
     return {"stringValue": str(value)}

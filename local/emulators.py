@@ -46,8 +46,9 @@ class RulesError(Exception):
 class Emulator:
     """One emulator: where its jar may lie, and the pinned version for where there is none.
 
-    The pinned versions are those of firebase-tools 14, which still run on Java 17; the checksums are those that
-    firebase-tools publishes (src/emulator/downloadableEmulatorInfo.json). A download that differs is thrown away.
+    The pinned versions are those of firebase-tools 14, which still run on Java 17; the checksums were
+    read in public sources (firebase-tools' downloadableEmulatorInfo.json for Pub/Sub, repositories that pin the same
+    version for Firestore), not computed from a download. A download that differs is thrown away.
     """
 
     title: str

@@ -181,9 +181,10 @@ class Processes:
     def _pump(self, part: Part, process: subprocess.Popen[str]) -> None:
         if process.stdout is None:
             return
-        for line in process.stdout:
-            if line.strip():
-                self._log.write(part.name, line.rstrip("\n"), file_only=part.chatty)
+        with process.stdout as lines:
+            for line in lines:
+                if line.strip():
+                    self._log.write(part.name, line.rstrip("\n"), file_only=part.chatty)
 
     def _restarts_too_often(self, name: str) -> bool:
         now = time.monotonic()

@@ -25,12 +25,17 @@ def profile(uid: str) -> User | None:
     return user_of(_get(f"users/{uid}"))
 
 
-def create_free_profile(uid: str) -> bool:
-    """Gives a newcomer the free plan. False where a profile is there already."""
+def give_free_plan(uid: str, profile: User | None) -> bool:
+    """Gives a newcomer the free plan, with a profile or without one. False where the profile changed meanwhile."""
     fields = {"plan": "free", "planStatus": "active", "planExpiresAt": None}
+    reference = clients.firestore().document(f"users/{uid}")
     try:
-        clients.firestore().document(f"users/{uid}").create(fields, retry=None, timeout=DEADLINE_S)
-    except (exceptions.AlreadyExists, exceptions.Conflict):
+        if profile is None:
+            reference.create(fields, retry=None, timeout=DEADLINE_S)
+        else:
+            option = clients.firestore().write_option(last_update_time=profile.version)
+            reference.update(fields, option=option, retry=None, timeout=DEADLINE_S)
+    except (exceptions.Conflict, exceptions.FailedPrecondition, exceptions.NotFound):
         return False
     return True
 
@@ -147,11 +152,16 @@ def open_conversation(conversation_id: str, uid: str, track_ids: list[str], text
     }
     batch.create(reference, opened)
     batch.create(reference.collection("messages").document("opening"), _assistant_message(text))
-    return _created(batch) or _created_opening(reference, text)
+    return _created(batch) or _created_opening(reference, uid, text)
 
 
-def _created_opening(reference: Any, text: str) -> bool:
-    """The user may have asked before the opening message came: then only the message is missing."""
+def _created_opening(reference: Any, uid: str, text: str) -> bool:
+    """The user may have asked before the opening message came: then only the message is missing.
+
+    A conversation of this id that is somebody else's gets nothing.
+    """
+    if reference.get(retry=None, timeout=DEADLINE_S).get("participants") != [uid]:
+        return False
     batch = clients.firestore().batch()
     batch.create(reference.collection("messages").document("opening"), _assistant_message(text))
     return _created(batch)

@@ -12,10 +12,12 @@ from typing import Any
 import requests
 
 from local.cloud import write_document
+from local.tokens import unsigned_token
 from tests.e2e.conftest import LocalCloud, eventually
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "endpoints.md"
 ACTORS = ("anonymous", "owner", "stranger", "expired", "suspended", "operator")
+PAST = datetime.now(UTC) - timedelta(minutes=5)
 BODY = {"filename": "song.wav", "sizeBytes": 1000, "contentType": "audio/wav"}
 
 EXPECTED = {
@@ -191,3 +193,35 @@ def test_a_deleted_account_leaves_nothing_and_the_proof_says_what_it_was(cloud: 
     assert stored.json().get("items", []) == []
     again = requests.post(f"{cloud.ready['upload']}/v1/uploads", json=BODY, headers=headers, timeout=10)
     assert again.json()["code"] == "plan-inactive"
+
+
+def test_a_newcomer_gets_the_free_plan_with_a_profile_of_their_own_or_without(cloud: LocalCloud) -> None:
+    write_document(cloud.ready["firestore"], "users/own-profile", {"displayName": "Own"})
+    for uid in ("own-profile", "no-profile"):
+        headers = {"Authorization": f"Bearer {unsigned_token(uid, cloud.ready['project'])}"}
+        answer = requests.post(f"{cloud.ready['upload']}/v1/uploads", json=BODY, headers=headers, timeout=30)
+        assert answer.status_code == 201, answer.text
+        profile = cloud.document(f"users/{uid}")
+        assert (profile["plan"], profile["planStatus"]) == ("free", "active")
+    assert cloud.document("users/own-profile")["displayName"] == "Own"
+
+
+def test_a_stranger_who_opens_a_conversation_under_a_tracks_name_gets_nothing_of_it(
+    cloud: LocalCloud, song: Path
+) -> None:
+    client = cloud.client("named-after")
+    upload = client.create_upload(song)
+    squatter = {"participants": ["squatter"], "trackIds": [], "createdAt": PAST, "lastMessageAt": PAST}
+    write_document(cloud.ready["firestore"], f"conversations/{upload['trackId']}", squatter)
+    client.send(upload, song, lambda _: None)
+    client.wait(upload["trackId"], 60, lambda _: None)
+    deliveries = f"{cloud.ready['router']}/deliveries"
+    opened = len([d for d in requests.get(deliveries, timeout=10).json() if d["subscription"] == "chat-opening"])
+    cloud.replay("chat-opening", 1)
+    eventually(
+        lambda: (
+            len([d for d in requests.get(deliveries, timeout=10).json() if d["subscription"] == "chat-opening"])
+            > opened
+        )
+    )
+    assert cloud.document(f"conversations/{upload['trackId']}/messages") == []

@@ -83,7 +83,7 @@ def test_the_token_does_not_show_in_a_printed_caller() -> None:
     [
         pytest.param("garbage", id="garbage"),
         pytest.param("a.b.c", id="three parts of nothing"),
-        pytest.param(jwt.encode(claims(), None, algorithm="none"), id="alg none in production"),
+        pytest.param(jwt.encode(claims(), "", algorithm="none"), id="alg none in production"),
         pytest.param(signed(key="x" * 64, algorithm="HS256"), id="HS256"),
         pytest.param(signed(key=OTHER_KEY), id="wrong key"),
         pytest.param(signed(kid="unknown"), id="unknown key id"),
@@ -106,10 +106,10 @@ def test_a_wrong_token_is_refused(token: str) -> None:
 
 
 def test_unsigned_tokens_are_taken_only_in_the_emulators_mode_and_checked_all_the_same() -> None:
-    unsigned = jwt.encode(claims(), None, algorithm="none")
+    unsigned = jwt.encode(claims(), "", algorithm="none")
     assert verified(unsigned, allow_unsigned=True).uid == "ana"
     with pytest.raises(Problem, match="another project"):
-        verified(jwt.encode(claims(aud="x"), None, algorithm="none"), allow_unsigned=True)
+        verified(jwt.encode(claims(aud="x"), "", algorithm="none"), allow_unsigned=True)
 
 
 def test_a_flood_of_unknown_key_ids_costs_one_fetch_a_minute() -> None:

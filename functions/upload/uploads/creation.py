@@ -34,6 +34,8 @@ def create(
             tier = _create_counted(caller, documents, wanted, track_id)
         except Exists:
             earlier = documents.track(track_id)
+            if earlier is None:
+                raise Problem("conflict", "This Idempotency-Key cannot be used; take another one.") from None
     if earlier is not None:
         tier = earlier.tier
         session = _earlier_session(earlier, wanted)
@@ -108,8 +110,8 @@ def _check_own_tracks(documents: UserDocuments, wanted: Wanted) -> None:
 
 def _profile(documents: UserDocuments, caller: Caller) -> User:
     profile = documents.profile()
-    if profile is None and account.deletion(caller.uid) is None:
-        as_service.create_free_profile(caller.uid)  # a newcomer
+    if (profile is None or profile.plan is None) and account.deletion(caller.uid) is None:
+        as_service.give_free_plan(caller.uid, profile)  # a newcomer
         profile = documents.profile()
     if profile is None:
         raise Problem("plan-inactive", "This account was deleted; sign up anew.")
