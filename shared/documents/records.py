@@ -41,11 +41,9 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class NewTrack:
+class Wanted:
     """What the client says of a track before its upload."""
 
-    id: str
-    uid: str
     filename: str
     size_bytes: int
     content_type: str
@@ -55,6 +53,14 @@ class NewTrack:
     replaces_track_id: str | None
     sha256: str | None
     crc32c: str | None
+
+
+@dataclass(frozen=True)
+class NewTrack(Wanted):
+    """A track to be created: what was announced, whose it is, and how much of it will be analysed."""
+
+    id: str
+    uid: str
     tier: Tier
 
 

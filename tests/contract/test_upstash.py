@@ -26,14 +26,6 @@ TOKEN = "token-of-the-tests"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    running = ValkeyServer(port=free_port())
-    running.start()
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="module")
 def url(server: Any) -> Iterator[str]:
     with running_part("upstash", "--redis-port", str(server.port), "--token", TOKEN) as (address, _):
         yield address

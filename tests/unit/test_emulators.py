@@ -52,11 +52,19 @@ class Machine:
         self.monkeypatch.setattr(requests, "get", get)
         return asked
 
-    def answer(self, method: str, status: int, body: str) -> None:
+    def answer(self, method: str, status: int, body: str) -> list[Any]:
+        """Answers every request of a method, and keeps what was sent."""
+        sent: list[Any] = []
         answer = requests.Response()
         answer.status_code = status
         answer.raw = io.BytesIO(body.encode())
-        self.monkeypatch.setattr(requests, method, lambda *_, **__: answer)
+
+        def respond(*_: Any, **options: Any) -> requests.Response:
+            sent.append(options)
+            return answer
+
+        self.monkeypatch.setattr(requests, method, respond)
+        return sent
 
 
 @dataclass
@@ -229,8 +237,9 @@ def test_rules_with_warnings_are_an_error_with_line_and_column(machine: Machine)
 
 
 def test_good_rules_are_put(machine: Machine) -> None:
-    machine.answer("put", 200, "{}")
-    emulators.put_rules("127.0.0.1:1", "p", "…")
+    sent = machine.answer("put", 200, "{}")
+    emulators.put_rules("127.0.0.1:1", "p", "the rules")
+    assert "the rules" in str(sent)
 
 
 @pytest.mark.parametrize("status", [200, 404, 500])

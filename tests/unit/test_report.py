@@ -200,4 +200,6 @@ def test_a_result_is_drawn_against_its_reference(tmp_path: Path) -> None:
 
 def test_what_was_not_measured_is_left_blank_in_the_picture(tmp_path: Path) -> None:
     whole = loud_master()
-    plot(judged({"file": whole["file"], "loudness": {"integratedLufs": -9.0}}), tmp_path / "analysis.png")
+    picture = tmp_path / "analysis.png"
+    plot(judged({"file": whole["file"], "loudness": {"integratedLufs": -9.0}}), picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from shared.documents.records import is_id
+from shared.documents.records import Wanted, is_id
 from shared.genres import GENRES
 from shared.problems import Problem
 
@@ -20,21 +19,6 @@ _CRC32C = re.compile(r"^[A-Za-z0-9+/]{6}==$")
 _KNOWN_KEYS = {
     "filename", "sizeBytes", "contentType", "sha256", "crc32c", "mode", "genre", "referenceTrackId", "replacesTrackId"
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """An announced upload, checked in form."""
-
-    filename: str
-    size_bytes: int
-    content_type: str
-    mode: Literal["genre", "reference"]
-    genre: str | None
-    reference_track_id: str | None
-    replaces_track_id: str | None
-    sha256: str | None
-    crc32c: str | None
 
 
 def wanted(body: Mapping[str, Any]) -> Wanted:

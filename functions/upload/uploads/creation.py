@@ -9,12 +9,11 @@ from typing import Any
 from shared import events, idempotency
 from shared.documents import account, as_service
 from shared.documents.as_user import Denied, Exists, UserDocuments
-from shared.documents.records import NewTrack, Session, Tier, Track, Usage, User
+from shared.documents.records import NewTrack, Session, Tier, Track, Usage, User, Wanted
 from shared.identity import Caller
 from shared.plans import Plan, effective, renewal_after
 from shared.problems import Problem
 from uploads import sessions
-from uploads.accept import Wanted
 
 ATTEMPTS = 3  # the rules may deny because another request was counted first: then the facts are read again
 RUNNING_AT_MOST = timedelta(seconds=30)  # the function's own timeout
