@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import hashlib
 import hmac
 import json
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ def command_from(value: object) -> Command:
     """A command as it goes to Redis, from its JSON form. Raises CommandError."""
     if not isinstance(value, list) or not value:
         raise CommandError("ERR failed to parse command: a command is a JSON array that is not empty")
-    return [_argument(element).removeprefix(ONLY_UPSTASH) for element in value]
+    return [_argument(element) for element in value]
 
 
 def commands_from(value: object) -> list[Command]:
@@ -87,9 +88,36 @@ def error_text(error: RedisError) -> str:
     return f"{error.status_code} {error}" if error.status_code else str(error)
 
 
+class Scripts:
+    """Scripts with the line that only Upstash takes, and the digests under which their callers know them."""
+
+    def __init__(self) -> None:
+        self._digests: dict[str, str] = {}  # of the script as it was sent -> as Redis has it
+
+    def for_redis(self, command: Command) -> Command:
+        name = command[0].upper()
+        if name == "EVALSHA" and len(command) > 1:
+            return [command[0], self._digests.get(command[1], command[1]), *command[2:]]
+        if name in {"EVAL", "SCRIPT"}:
+            return [self._stripped(part) for part in command]
+        return command
+
+    def _stripped(self, part: str) -> str:
+        if not part.startswith(ONLY_UPSTASH):
+            return part
+        script = part.removeprefix(ONLY_UPSTASH)
+        self._digests[_digest(part)] = _digest(script)
+        return script
+
+
+def _digest(script: str) -> str:
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
 class Proxy:
     def __init__(self, redis: Redis, token: str) -> None:
         self._redis = redis
+        self._scripts = Scripts()
         self._authorization = f"Bearer {token}".encode()
         self._calls = 0
         self._commands = 0
@@ -143,13 +171,13 @@ class Proxy:
 
     async def _execute(self, command: Command) -> Any:
         self._commands += 1
-        return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+        return await self._redis.execute_command(*self._scripts.for_redis(command))  # type: ignore[no-untyped-call]
 
     async def _together(self, commands: list[Command], in_base64: bool, *, transaction: bool) -> list[dict[str, Any]]:
         self._commands += len(commands)
         async with self._redis.pipeline(transaction=transaction) as pipeline:
             for command in commands:
-                pipeline.execute_command(*command)
+                pipeline.execute_command(*self._scripts.for_redis(command))
             replies = await pipeline.execute(raise_on_error=False)
         return [
             {"error": error_text(reply)} if isinstance(reply, RedisError) else {"result": encoded(reply, in_base64)}

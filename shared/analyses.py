@@ -15,10 +15,5 @@ def cache_key(uid: str, track_id: str) -> str:
 def own_analysis(documents: UserDocuments, track_id: str) -> dict[str, Any] | None:
     """The analysis of a track of this user's; None where there is none (yet), or it is a stranger's."""
     key = cache_key(documents.uid, track_id)
-    cached = cache.get(key)
-    if isinstance(cached, dict):
-        return cached
-    analysis = documents.analysis(track_id)
-    if analysis is not None:
-        cache.put(key, analysis, cache.ANALYSIS_TTL_S)
-    return analysis
+    found = cache.get_or_compute(key, lambda: documents.analysis(track_id), cache.ANALYSIS_TTL_S)
+    return found if isinstance(found, dict) else None

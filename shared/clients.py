@@ -11,21 +11,23 @@ if TYPE_CHECKING:
     from google.cloud.firestore import Client as FirestoreClient
     from google.cloud.pubsub_v1 import PublisherClient
     from upstash_redis import Redis
-
-REDIS_DEADLINE_S = 0.15
+    from upstash_redis.asyncio import Redis as AsyncRedis
 
 
 @cache
 def redis() -> Redis:
-    """Upstash over REST: no blind retries, and a timeout, which `upstash_redis` does not have of its own."""
-    import httpx
-    from upstash_redis import Redis
+    """Upstash over REST, each call within its deadline (shared/upstash.py)."""
+    from shared import upstash
 
-    client = Redis(
-        settings().redis_url, settings().redis_token, rest_encoding=None, rest_retries=0, allow_telemetry=False
-    )
-    client._http._client = httpx.Client(timeout=REDIS_DEADLINE_S)
-    return client
+    return upstash.client(settings().redis_url, settings().redis_token)
+
+
+@cache
+def redis_async() -> AsyncRedis:
+    """The same for the asynchronous functions, whose process has one event loop."""
+    from shared import upstash
+
+    return upstash.async_client(settings().redis_url, settings().redis_token)
 
 
 @cache

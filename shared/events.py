@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from shared import telemetry
+from shared import observations, telemetry
 from shared.problems import Problem
 from shared.settings import settings
 
@@ -95,6 +95,8 @@ def handle(cloud_event: Any, work: Callable[[Event], None]) -> None:
         except Exception as error:
             telemetry.error("an event failed and will come again", event=event.id, error=repr(error))
             raise
+        finally:
+            observations.flush_old()
 
 
 @contextmanager

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import ipaddress
 import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
-from shared import limits, problems, telemetry
+from shared import controls, limits, observations, problems, telemetry
 from shared.identity import Caller, caller_of
 from shared.problems import Problem
 from shared.revocation import revocations
 from shared.settings import settings
 
 PREFLIGHT_S = 86_400
-EXPOSED = "RateLimit, RateLimit-Policy, Retry-After, Location, ETag, traceparent"
+TAKEN = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, traceparent"
+EXPOSED = "RateLimit, RateLimit-Policy, Retry-After, Prodai-Limiter, Location, ETag, traceparent"
 LARGEST_BODY_BYTES = 64 * 1024
+CLOSED_RETRY_S = 60
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ def problem_answer(problem: Problem, path: str) -> Answer:
     )
 
 
-Handler = Callable[..., Answer]
+Handler = Callable[..., Any]  # gives an Answer, or is a coroutine that does
 
 
 @dataclass(frozen=True)
@@ -98,13 +103,66 @@ def admit(request: Request, route: str) -> tuple[Caller, dict[str, str]]:
 
     Gives the caller and the headers that the answer must carry. Raises Problem.
     """
+    caller = identified(request)
+    decision = limits.limiter().ask(route, caller.uid, address_of(request))
+    return replace(caller, plan=decision.plan), admitted(decision, route)
+
+
+async def admit_async(request: Request, route: str) -> tuple[Caller, dict[str, str]]:
+    """As `admit`, for the asynchronous functions."""
+    caller = await asyncio.to_thread(identified, request)
+    decision = await limits.limiter().ask_async(route, caller.uid, address_of(request))
+    return replace(caller, plan=decision.plan), admitted(decision, route)
+
+
+def admit_anyone(request: Request, route: str) -> dict[str, str]:
+    """The door of what is open to everyone: only the limits of the address and of the service."""
+    return admitted(limits.limiter().ask(route, None, address_of(request)), route)
+
+
+def identified(request: Request) -> Caller:
+    """The caller behind the request's ID token. Raises Problem `unauthenticated`."""
     caller = caller_of(request.headers.get("authorization"))
     if not settings().allow_unsigned_tokens:  # the emulator's users are known to nobody else
         revocations().check(caller)
-    decision = limits.limiter().ask(route, caller.uid)
+    observations.present(caller.uid)
+    return caller
+
+
+def admitted(decision: limits.Decision, route: str) -> dict[str, str]:
+    """The headers that an allowed request's answer carries. Raises Problem for one that is not let in."""
     if not decision.allowed:
         raise limits.refusal(decision)
-    return caller, decision.headers
+    ordered = controls.current()
+    if route in ordered.closed:
+        raise _closed("This is switched off for a while; nothing is lost, try again later.", decision)
+    if decision.plan in ordered.shed_plans:
+        detail = f"Capacity is short, and the plan {decision.plan} has to wait; try again in a few minutes."
+        raise _closed(detail, decision)
+    return decision.headers
+
+
+def _closed(detail: str, decision: limits.Decision) -> Problem:
+    return Problem("closed", detail, headers={**decision.headers, "Retry-After": str(CLOSED_RETRY_S)})
+
+
+def address_of(request: Request) -> str | None:
+    """The client's address, as far as our own proxies vouch for it; of IPv6 the /64, which one household has.
+
+    Each proxy appends the address it was called from: with FORWARDED_HOPS proxies of ours, the entry that far from the
+    end is the client; those before it anybody may have written.
+    """
+    entries = [part.strip() for part in request.headers.get("x-forwarded-for", "").split(",") if part.strip()]
+    hops = settings().forwarded_hops
+    if hops == 0 or len(entries) < hops:
+        return None
+    try:
+        address = ipaddress.ip_address(entries[-hops])
+    except ValueError:
+        return None
+    if address.version == 4:
+        return str(address)
+    return str(ipaddress.ip_network((address, 64), strict=False).network_address)
 
 
 def common_headers(request: Request) -> dict[str, str]:
@@ -128,7 +186,7 @@ def preflight(request: Request) -> Answer:
     if "Access-Control-Allow-Origin" in headers:
         headers |= {
             "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE",
-            "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, traceparent",
+            "Access-Control-Allow-Headers": TAKEN,
             "Access-Control-Max-Age": str(PREFLIGHT_S),
         }
     return Answer(204, "", headers)
@@ -137,19 +195,58 @@ def preflight(request: Request) -> Answer:
 def respond(request: Request, endpoints: tuple[Endpoint, ...]) -> Answer:
     """Answers a request: preflight, endpoint, problem+json for whatever goes wrong, one log line."""
     started = time.monotonic()
+    endpoint = None
     with telemetry.tracing(telemetry.continued(request.headers.get("traceparent"))):
         try:
             if request.method == "OPTIONS":
                 return preflight(request)
             endpoint, values = find(endpoints, request)
             answer = endpoint.handler(request, **values)
-        except Problem as problem:
-            answer = problem_answer(problem, request.path)
-        except Exception as error:  # a stranger gets no stack trace; the log does
-            answer = problem_answer(unexpected(error), request.path)
-        answer.headers = common_headers(request) | answer.headers
-        log_request(request, answer.status, started)
+        except Exception as error:
+            answer = _failed(error, request)
+        return _told(request, endpoint, answer, started)
+
+
+async def respond_async(request: Request, endpoints: tuple[Endpoint, ...]) -> Answer:
+    """As `respond`, for endpoints whose handlers are coroutines."""
+    started = time.monotonic()
+    endpoint = None
+    with telemetry.tracing(telemetry.continued(request.headers.get("traceparent"))):
+        try:
+            if request.method == "OPTIONS":
+                return preflight(request)
+            endpoint, values = find(endpoints, request)
+            answer = await endpoint.handler(request, **values)
+        except Exception as error:
+            answer = _failed(error, request)
+        return _told(request, endpoint, answer, started)
+
+
+def _failed(error: Exception, request: Request) -> Answer:
+    """A stranger gets no stack trace; the log does."""
+    return problem_answer(error if isinstance(error, Problem) else unexpected(error), request.path)
+
+
+def _told(request: Request, endpoint: Endpoint | None, answer: Answer, started: float) -> Answer:
+    """The answer with the headers that every one carries, counted and logged."""
+    answer = unchanged(request, answer)
+    answer.headers = common_headers(request) | answer.headers
+    label = f"{endpoint.method} {endpoint.pattern}" if endpoint else "unknown"
+    observations.request(label, answer.status, (time.monotonic() - started) * 1000)
+    log_request(request, answer.status, started)
+    return answer
+
+
+def unchanged(request: Request, answer: Answer) -> Answer:
+    """Gives what can be read again an ETag; 304 without a body for whoever has it (RFC 9110, 8.8.3 and 13.1.2)."""
+    if request.method != "GET" or answer.status != 200 or not answer.body:
         return answer
+    tag = answer.headers.setdefault("ETag", f'W/"{hashlib.blake2b(answer.body.encode(), digest_size=12).hexdigest()}"')
+    known = {part.strip() for part in request.headers.get("if-none-match", "").split(",")}
+    if tag not in known and "*" not in known:
+        return answer
+    kept = {name: value for name, value in answer.headers.items() if name != "Content-Type"}
+    return Answer(304, "", kept)
 
 
 def unexpected(error: Exception) -> Problem:

@@ -30,6 +30,7 @@ class Caller:
     token: str = field(repr=False)
     operator: bool = False
     auth_time: float = 0.0  # seconds since 1970
+    plan: str | None = None  # as far as the limiter knows; what counts is decided by the rules
 
 
 @dataclass(frozen=True)

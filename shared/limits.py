@@ -1,45 +1,45 @@
 """Rate limits, shared by all instances: one script on Redis judges every policy of a request in one round trip.
 
-Exact sliding windows: a policy of 10 per 60 s lets no 60 s pass with more than 10, which a token bucket or GCRA would
-(up to twice as many after a pause). The cost is one number kept per request in the window.
-Blocked callers are remembered in the instance and cost no call. Without Redis a local limit serves, strict or wide as
-the route has it.
+Exact sliding windows: a policy of 10 per 60 s lets no 60 s pass with more than 10. A token bucket or GCRA would let up
+to twice as many through after a pause, a window of two weighted halves (as `upstash_ratelimit` has it) some more or
+less than the quota. The price is one number kept per request in the window; judging costs the logarithm of that.
+
+The same call brings the operators' controls and the user's plan, and takes along what the instance measured. Blocked
+callers are remembered in the instance and cost no call. Without Redis a local limit serves, strict or wide as the
+route has it. The steps are written once, as a generator that asks for one command at a time; two small drivers,
+synchronous and asynchronous, run the commands.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import math
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Protocol
 
-from shared import telemetry
+from shared import controls, telemetry
+from shared.breaker import Breaker
+from shared.local_limiter import LocalLimiter
+from shared.observations import ONLY_DECLARED_KEYS, TAKE_BATCH, Batch, Observations
+from shared.policies import Policy, Route, routes
 from shared.problems import Problem
 
-SCRIPT = Path(__file__).with_name("limits.lua").read_text(encoding="utf-8")
+SCRIPT = ONLY_DECLARED_KEYS + TAKE_BATCH + Path(__file__).with_name("limits.lua").read_text(encoding="utf-8")
 SCRIPT_SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+FAILURES_MOST = 3  # in a row; then Redis is left alone
+PROBE_AFTER_S = 1.0
+CALLS_AT_ONCE = 64  # of an asynchronous instance: who waits for its turn here is not waiting for Redis
 REMEMBERED_MOST = 10_000
-PROBE_AFTER_S = 1.0  # after a failure, Redis is left alone for this long
-
-
-@dataclass(frozen=True)
-class Policy:
-    name: str
-    quota: int
-    window_s: int
-
-
-@dataclass(frozen=True)
-class Route:
-    policies: tuple[Policy, ...]
-    without_redis: Policy
+REMEMBERED_S = 60.0  # longer blocks are asked for again, since operators may have lifted them
+DENIED_S = 60
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Standing:
     """Where a caller stands with one policy: what remains, and when the next place frees up."""
 
     policy: Policy
+    quota: int  # by plan, and as far as the operators have tightened it
     remaining: int
     reset_ms: int
 
@@ -59,27 +60,71 @@ class Standing:
 class Decision:
     allowed: bool
     standings: tuple[Standing, ...]
+    cost: int = 1
     local: bool = False  # judged without Redis
+    denied: bool = False  # on the operators' list
+    plan: str | None = None  # as far as the limiter knows
 
     @property
     def headers(self) -> dict[str, str]:
-        """The fields of the IETF draft `draft-ietf-httpapi-ratelimit-headers`, as structured fields."""
-        policies = ", ".join(f'"{s.policy.name}";q={s.policy.quota};w={s.policy.window_s}' for s in self.standings)
-        limits = ", ".join(f'"{s.policy.name}";r={s.remaining};t={s.reset_s}' for s in self.standings)
-        headers = {"RateLimit-Policy": policies, "RateLimit": limits}
+        """The fields of the IETF draft `draft-ietf-httpapi-ratelimit-headers`, as structured fields.
+
+        The quota of the whole service is nobody's business until it is what refuses.
+        """
+        shown = [s for s in self.standings if s.policy.per != "service" or s in self.violated]
+        headers = {
+            "RateLimit-Policy": ", ".join(f'"{s.policy.name}";q={s.quota};w={s.policy.window_s}' for s in shown),
+            "RateLimit": ", ".join(f'"{s.policy.name}";r={s.remaining};t={s.reset_s}' for s in shown),
+        }
         if self.local:
             headers["Prodai-Limiter"] = "local"
         if not self.allowed:
             headers["Retry-After"] = str(self.retry_after_s)
-        return headers
+        return {name: value for name, value in headers.items() if value}
 
     @property
     def violated(self) -> tuple[Standing, ...]:
-        return tuple(s for s in self.standings if s.remaining <= 0)
+        return () if self.allowed else tuple(s for s in self.standings if s.remaining < self.cost)
 
     @property
     def retry_after_s(self) -> int:
-        return max((s.reset_s for s in self.violated), default=1)
+        return max((s.reset_s for s in self.violated), default=DENIED_S if self.denied else 1)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request that asks to be let in: its route, and whom each kind of policy judges."""
+
+    route: Route
+    user: str | None
+    address: str | None
+
+    @cached_property
+    def judged(self) -> tuple[tuple[Policy, str], ...]:
+        """The policies that have a subject here, each with its key."""
+        subjects = {"user": self.user, "address": self.address, "service": "all"}
+        return tuple((p, f"limit:{p.name}:{subjects[p.per]}") for p in self.route.policies if subjects[p.per])
+
+    @property
+    def everyone(self) -> str:
+        """Who is asking, for the local limit."""
+        return f"{self.route.name}:{self.user or self.address or 'unknown'}"
+
+    @property
+    def denial(self) -> str:
+        return f"denied:{self.user}:{self.address}"
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a driver is to run: a script by its digest, or whole."""
+
+    keys: list[str]
+    args: list[str]
+    whole: bool = False
+
+
+Steps = Generator[Command, object, Decision]
 
 
 class ScriptRunner(Protocol):
@@ -87,127 +132,227 @@ class ScriptRunner(Protocol):
     def eval(self, script: str, keys: list[str], args: list[str]) -> object: ...
 
 
-@cache
-def routes() -> Mapping[str, Route]:
-    table = json.loads(Path(__file__).with_name("limits.json").read_text(encoding="utf-8"))["routes"]
-    return {
-        name: Route(
-            tuple(Policy(p["name"], p["quota"], p["windowS"]) for p in row["policies"]),
-            Policy("local", row["withoutRedis"]["quota"], row["withoutRedis"]["windowS"]),
-        )
-        for name, row in table.items()
-    }
-
-
-class LocalLimiter:
-    """The same sliding windows in this instance's memory, for when Redis does not answer."""
-
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._times: OrderedDict[str, deque[float]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def judge(self, policy: Policy, subject: str) -> Decision:
-        now = self._now()
-        with self._lock:
-            times = self._times.setdefault(subject, deque())
-            self._times.move_to_end(subject)
-            if len(self._times) > REMEMBERED_MOST:
-                self._times.popitem(last=False)
-            while times and times[0] <= now - policy.window_s:
-                times.popleft()
-            allowed = len(times) < policy.quota
-            if allowed:
-                times.append(now)
-            reset_ms = math.ceil((times[0] + policy.window_s - now) * 1000) if times else policy.window_s * 1000
-            return Decision(allowed, (Standing(policy, policy.quota - len(times), reset_ms),), local=True)
+class AsyncScriptRunner(Protocol):
+    def evalsha(self, sha1: str, keys: list[str], args: list[str]) -> Awaitable[object]: ...
+    def eval(self, script: str, keys: list[str], args: list[str]) -> Awaitable[object]: ...
 
 
 class Limiter:
     def __init__(
-        self, runner: Callable[[], ScriptRunner], now: Callable[[], float] = time.monotonic, server_time: bool = True
+        self,
+        runner: Callable[[], ScriptRunner],
+        now: Callable[[], float] = time.monotonic,
+        observations: Observations | None = None,
+        async_runner: Callable[[], AsyncScriptRunner] | None = None,
     ) -> None:
         self._runner = runner
+        self._async_runner = async_runner
         self._now = now
-        self._server_time = server_time
+        self._observations = observations or Observations("unnamed")
+        self._breaker = Breaker(FAILURES_MOST, PROBE_AFTER_S, now)
         self._local = LocalLimiter(now)
-        self._blocked: OrderedDict[str, tuple[float, Decision]] = OrderedDict()
-        self._probe_at = float("-inf")
+        self._blocked = _Blocked(now)
+        self._slots = asyncio.Semaphore(CALLS_AT_ONCE)
 
-    def ask(self, route_name: str, subject: str) -> Decision:
-        """Judges and counts one request of a subject. Never raises: without Redis the route's local policy decides."""
-        route = routes()[route_name]
-        remembered = self._remembered(f"{route_name}:{subject}")
-        if remembered:
-            return remembered
-        if self._now() < self._probe_at:
-            return self._local.judge(route.without_redis, f"{route_name}:{subject}")
+    def ask(self, route: str, user: str | None, address: str | None = None) -> Decision:
+        """Judges and counts one request. Never raises: without Redis the route's local policy decides."""
+        steps = self._steps(Question(routes()[route], user, address))
         try:
-            decision = self._judge_on_redis(route.policies, subject)
+            command = next(steps)
+            while True:
+                try:
+                    answer = self._run(command)
+                except Exception as error:
+                    command = steps.throw(error)
+                else:
+                    command = steps.send(answer)
+        except StopIteration as end:
+            return _decided(end)
+
+    async def ask_async(self, route: str, user: str | None, address: str | None = None) -> Decision:
+        """As `ask`, for the asynchronous functions."""
+        async with self._slots:
+            return await self._drive_async(self._steps(Question(routes()[route], user, address)))
+
+    async def _drive_async(self, steps: Steps) -> Decision:
+        try:
+            command = next(steps)
+            while True:
+                try:
+                    answer = await self._run_async(command)
+                except Exception as error:
+                    command = steps.throw(error)
+                else:
+                    command = steps.send(answer)
+        except StopIteration as end:
+            return _decided(end)
+        finally:
+            steps.close()
+
+    def _run(self, command: Command) -> object:
+        runner = self._runner()
+        if command.whole:
+            return runner.eval(SCRIPT, command.keys, command.args)
+        return runner.evalsha(SCRIPT_SHA, command.keys, command.args)
+
+    async def _run_async(self, command: Command) -> object:
+        if self._async_runner is None:
+            raise RuntimeError("this limiter has no asynchronous client")
+        runner = self._async_runner()
+        if command.whole:
+            return await runner.eval(SCRIPT, command.keys, command.args)
+        return await runner.evalsha(SCRIPT_SHA, command.keys, command.args)
+
+    def _steps(self, question: Question) -> Steps:
+        blocked = self._blocked.decision(question)
+        if blocked is not None:
+            self._observations.count("limiter.blocked")
+            return blocked
+        if not self._breaker.allows():
+            return self._locally(question)
+        batch = self._observations.take()
+        arrived = False
+        try:
+            answer = yield from _answer(question, batch)
+            decision = _decision(question, answer)
+            arrived = True
         except Exception as error:  # whatever fails there, the request goes on under the local limit
-            self._probe_at = self._now() + PROBE_AFTER_S
+            self._breaker.failed()
             telemetry.warning("the limiter did not answer; the local limit serves", error=type(error).__name__)
-            return self._local.judge(route.without_redis, f"{route_name}:{subject}")
+            return self._locally(question)
+        finally:
+            if batch is not None:
+                self._observations.ended(arrived=arrived)
+        self._breaker.succeeded()
+        self._observations.count("limiter.allowed" if decision.allowed else "limiter.refused")
         if not decision.allowed:
-            self._remember(f"{route_name}:{subject}", decision)
+            self._blocked.remember(question, decision)
         return decision
 
-    def _judge_on_redis(self, policies: Sequence[Policy], subject: str) -> Decision:
-        keys = [f"limit:{policy.name}:{subject}" for policy in policies]
-        now_ms = 0 if self._server_time else round(self._now() * 1000)
-        args = [str(now_ms)]
-        for policy in policies:
-            args += [str(policy.quota), str(policy.window_s * 1000)]
-        runner = self._runner()
-        try:
-            answer = runner.evalsha(SCRIPT_SHA, keys, args)
-        except Exception as error:
-            if "NOSCRIPT" not in str(error):
-                raise
-            answer = runner.eval(SCRIPT, keys, args)
-        return _decision(policies, answer)
-
-    def _remembered(self, key: str) -> Decision | None:
-        entry = self._blocked.get(key)
-        if entry is None:
-            return None
-        until, decision = entry
-        left_s = until - self._now()
-        if left_s <= 0:
-            self._blocked.pop(key, None)
-            return None
-        standings = tuple(Standing(s.policy, s.remaining, math.ceil(left_s * 1000)) for s in decision.standings)
-        return Decision(False, standings)
-
-    def _remember(self, key: str, decision: Decision) -> None:
-        blocked_for_s = max((s.reset_ms for s in decision.violated), default=0) / 1000
-        self._blocked[key] = (self._now() + blocked_for_s, decision)
-        while len(self._blocked) > REMEMBERED_MOST:
-            self._blocked.popitem(last=False)
+    def _locally(self, question: Question) -> Decision:
+        policy = question.route.without_redis
+        allowed, remaining, reset_ms = self._local.judge(policy, question.everyone)
+        self._observations.count("limiter.local")
+        return Decision(allowed, (Standing(policy, policy.quota, remaining, reset_ms),), local=True)
 
 
-def _decision(policies: Sequence[Policy], answer: object) -> Decision:
-    if not isinstance(answer, list) or len(answer) != 1 + 2 * len(policies):
+def _decided(end: StopIteration) -> Decision:
+    decision: Decision = end.value
+    return decision
+
+
+def _answer(question: Question, batch: Batch | None) -> Generator[Command, object, object]:
+    command = _command(question, batch)
+    try:
+        return (yield command)
+    except Exception as error:
+        if "NOSCRIPT" not in str(error):
+            raise
+    return (yield replace(command, whole=True))
+
+
+def _command(question: Question, batch: Batch | None) -> Command:
+    user, address = question.user, question.address
+    keys = [controls.KEY, controls.DENIED_KEY, f"plan:{user}", controls.cost_key(_today())]
+    args = ["0", str(question.route.cost), str(len(question.judged)), batch.argument if batch else ""]
+    args += [f"user:{user}" if user else "", f"address:{address}" if address else ""]
+    for policy, key in question.judged:
+        keys.append(key)
+        args += [str(policy.window_s * 1000), _quota_text(policy)]
+    return Command(keys + list(batch.keys if batch else ()), args)
+
+
+def _today() -> str:
+    return time.strftime("%Y%m%d", time.gmtime())
+
+
+def _quota_text(policy: Policy) -> str:
+    if not policy.quota_by_plan:
+        return str(policy.quota)
+    return json.dumps({"": policy.quota, **policy.quota_by_plan})
+
+
+def _decision(question: Question, answer: object) -> Decision:
+    """What the script's answer means. Raises ValueError, TypeError for what is no answer of it."""
+    if not isinstance(answer, list) or len(answer) < 4:
         raise ValueError("the limiter's script answered something else")
-    numbers = [int(value) for value in answer]
-    standings = tuple(Standing(policy, numbers[1 + 2 * i], numbers[2 + 2 * i]) for i, policy in enumerate(policies))
-    return Decision(numbers[0] == 1, standings)
+    verdict, plan, brought, spent = int(answer[0]), str(answer[1]) or None, str(answer[2]), str(answer[3])
+    if verdict not in {0, 1, 2}:
+        raise ValueError("the limiter's script gave no verdict")
+    controls.saw(brought, spent)
+    if verdict == 2:
+        return Decision(False, (), denied=True, plan=plan)
+    numbers = [int(value) for value in answer[4:]]
+    if len(numbers) != 3 * len(question.judged):
+        raise ValueError("the limiter's script judged other policies")
+    standings = _standings([policy for policy, _ in question.judged], numbers)
+    return Decision(verdict == 1, standings, question.route.cost, plan=plan)
+
+
+def _standings(policies: Sequence[Policy], numbers: Sequence[int]) -> tuple[Standing, ...]:
+    triples = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
+    return tuple(Standing(policy, *triple) for policy, triple in zip(policies, triples, strict=True))
+
+
+class _Blocked:
+    """The callers whom Redis refused, until the moment when it would let them in again."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._until: OrderedDict[str, tuple[float, Decision]] = OrderedDict()
+
+    def decision(self, question: Question) -> Decision | None:
+        if not self._until:
+            return None
+        for key in (question.denial, *(key for _, key in question.judged)):
+            entry = self._until.get(key)
+            if entry is None:
+                continue
+            until, decision = entry
+            left_s = until - self._now()
+            if left_s > 0:
+                return replace(decision, standings=_later(decision, left_s))
+            with self._lock:
+                self._until.pop(key, None)
+        return None
+
+    def remember(self, question: Question, decision: Decision) -> None:
+        if decision.denied:
+            keys, lasts_s = [question.denial], float(DENIED_S)
+        else:
+            violated = {standing.policy.name for standing in decision.violated}
+            keys = [key for policy, key in question.judged if policy.name in violated]
+            lasts_s = min(max((s.reset_ms for s in decision.violated), default=0) / 1000, REMEMBERED_S)
+        with self._lock:
+            for key in keys:
+                self._until[key] = (self._now() + lasts_s, decision)
+            while len(self._until) > REMEMBERED_MOST:
+                self._until.popitem(last=False)
+
+
+def _later(decision: Decision, left_s: float) -> tuple[Standing, ...]:
+    violated = decision.violated
+    return tuple(replace(s, reset_ms=math.ceil(left_s * 1000)) if s in violated else s for s in decision.standings)
 
 
 @cache
 def limiter() -> Limiter:
     from shared import clients
+    from shared.observations import observations
 
-    return Limiter(clients.redis)
+    return Limiter(clients.redis, observations=observations(), async_runner=clients.redis_async)
 
 
 def refusal(decision: Decision) -> Problem:
     """The problem for a refused request: `rate-limited`, or `limiter-unavailable` where the local limit refused."""
+    if decision.denied:
+        return Problem("forbidden", "This account or address is shut out; write to us if that is a mistake.")
     wait = decision.retry_after_s
-    extensions = {"violated-policies": [s.policy.name for s in decision.violated]}
+    extensions: Mapping[str, object] = {"violated-policies": [s.policy.name for s in decision.violated]}
     if decision.local:
         detail = f"The limiter does not answer, so few requests are taken for now; try again in {wait} s."
         return Problem("limiter-unavailable", detail, extensions, decision.headers)
-    quota = decision.violated[0].policy
-    detail = f"More than {quota.quota} requests in {quota.window_s} s; try again in {wait} s."
+    violated = decision.violated[0]
+    detail = f"More than {violated.quota} requests in {violated.policy.window_s} s; try again in {wait} s."
     return Problem("rate-limited", detail, extensions, decision.headers)

@@ -45,9 +45,11 @@ CATALOGUE: Mapping[str, Kind] = {
         Kind("unreadable", 422, "The audio cannot be read"),
         Kind("too-long", 422, "The audio is too long"),
         Kind("analysis-failed", 500, "The analysis failed"),
+        Kind("event-too-old", 500, "The track waited too long for its analysis"),
         Kind("rate-limited", 429, "Too many requests", f"{_IANA}#quota-exceeded"),
         Kind("throttled", 429, "Too soon after the one before"),
         Kind("internal", 500, "Something went wrong on our side"),
+        Kind("closed", 503, "This is switched off for now"),
         Kind("misconfigured", 500, "The function's settings are not valid"),
         Kind("unavailable", 503, "A part of the service does not answer"),
         Kind(

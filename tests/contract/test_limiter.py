@@ -1,0 +1,254 @@
+"""The limiter over Upstash's REST interface: one call a request, exact across processes, harmless without Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import requests
+
+from shared import controls, upstash
+from shared.limits import Limiter
+from shared.observations import Observations
+from tests.contract.conftest import UPSTASH_TOKEN
+from tests.contract.part_process import eventually, free_port, running_part
+
+
+def commands(address: str) -> int:
+    return int(requests.get(f"{address}/stats", timeout=5).json()["commands"])
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[str], Any]]:
+    """Makes synchronous clients, which are closed in the end."""
+    made: list[Any] = []
+
+    def made_for(address: str) -> Any:
+        made.append(upstash.client(address, UPSTASH_TOKEN))
+        return made[-1]
+
+    yield made_for
+    for client in made:
+        client.close()
+
+
+@pytest.fixture
+def redis(connect: Callable[[str], Any], upstash_url: str) -> Any:
+    client = connect(upstash_url)
+    client.flushall()
+    return client
+
+
+@pytest.fixture
+def patient() -> Iterator[None]:
+    """Where calls are counted: on a busy machine the deadline of 150 ms would now and then decide instead."""
+    with upstash.within(60):
+        yield
+
+
+@pytest.mark.usefixtures("patient")
+def test_an_allowed_request_costs_one_call_and_a_blocked_one_after_the_first_none(redis: Any, upstash_url: str) -> None:
+    limiter = Limiter(lambda: redis)
+    limiter.ask("read", "warm-up", "203.0.113.7")  # the script is loaded
+    before = commands(upstash_url)
+    assert all(limiter.ask("upload", "ana", "203.0.113.7").allowed for _ in range(10))
+    assert commands(upstash_url) - before == 10
+    assert not any(limiter.ask("upload", "ana", "203.0.113.7").allowed for _ in range(20))
+    assert commands(upstash_url) - before == 11
+
+
+@pytest.mark.usefixtures("patient")
+def test_measurements_travel_with_the_requests_and_cost_no_call(redis: Any, upstash_url: str) -> None:
+    observations = Observations("tests/2")
+    limiter = Limiter(lambda: redis, observations=observations)
+    limiter.ask("read", "warm-up")
+    before = commands(upstash_url)
+    observations.request("GET /v1/uploads/{track_id}", 200, 12.0)
+    time.sleep(0.3)
+    limiter.ask("read", "ana")
+    assert commands(upstash_url) - before == 1
+    minutes = redis.keys("tele:[0-9]*")
+    fields = {field for minute in minutes for field in redis.hgetall(minute)}
+    assert {"s|GET /v1/uploads/{track_id}|200", "n|limiter.allowed"} <= fields
+
+
+@pytest.mark.usefixtures("patient")
+def test_what_operators_order_is_known_with_the_very_next_request_of_every_instance(
+    redis: Any, upstash_url: str
+) -> None:
+    instances = [Limiter(lambda: redis) for _ in range(2)]
+    for instance in instances:
+        assert instance.ask("upload", "ana").standings[0].quota == 10
+    redis.set(controls.KEY, controls.Controls(rate_factor=0.5, closed=frozenset({"chat"})).as_json())
+    for instance in instances:
+        assert instance.ask("upload", "ana").standings[0].quota == 5
+        assert controls.current().closed == {"chat"}
+    controls.saw(None, None)
+
+
+INSTANCE = """
+import sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from shared import limits, upstash
+from shared.policies import Policy, Route
+limits.routes = lambda: {"twenty": Route("twenty", (Policy("twenty", 20, 60),), Policy("local", 0, 60))}
+client = upstash.client(sys.argv[1], sys.argv[2])
+limiter = limits.Limiter(lambda: client)
+client.ping()
+print("ready", flush=True)
+sys.stdin.readline()
+with upstash.within(20), ThreadPoolExecutor(50) as pool:
+    def ask(_):
+        with upstash.within(20):  # exactness is what is asked here, on a machine that may be busy
+            return limiter.ask("twenty", "ana").allowed
+    print(sum(pool.map(ask, range(50))), flush=True)
+"""
+
+
+def test_four_processes_with_fifty_requests_each_at_once_get_exactly_the_quota_of_twenty(
+    redis: Any, upstash_url: str
+) -> None:
+    command = [sys.executable, "-c", INSTANCE, upstash_url, UPSTASH_TOKEN]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(4)]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        allowed = [int(process.communicate(timeout=60)[0].splitlines()[-1]) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert sum(allowed) == 20
+
+
+Behaviour = Callable[[socket.socket], None]
+
+
+def silent(_: socket.socket) -> None:
+    time.sleep(3)
+
+
+def trickling(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    for _ in range(60):
+        connection.sendall(b" ")
+        time.sleep(0.05)
+
+
+def garbage(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n\x00garbage!")
+
+
+def not_http(connection: socket.socket) -> None:
+    connection.sendall(b"\x16\x03\x01 what is this?\r\n\r\n")
+
+
+def hanging_up(_: socket.socket) -> None:
+    pass
+
+
+def an_error_page(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>")
+
+
+def another_answer(connection: socket.socket) -> None:
+    body = b'{"result": [1, 2]}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    connection.sendall(head + body)
+
+
+@contextmanager
+def server_that_is(behaviour: Behaviour) -> Iterator[str]:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+    def answer(connection: socket.socket) -> None:
+        with connection:
+            try:
+                connection.recv(65_536)
+                behaviour(connection)
+            except OSError:
+                pass
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    listener.close()
+
+
+FAULTS = [silent, trickling, garbage, not_http, hanging_up, an_error_page, another_answer]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[f.__name__ for f in FAULTS])
+@pytest.mark.parametrize("driver", ["sync", "async"])
+def test_whatever_redis_does_the_local_limit_decides_without_an_exception_and_long_before_it_ends(
+    connect: Callable[[str], Any], fault: Behaviour, driver: str
+) -> None:
+    with server_that_is(fault) as address:
+        started = time.monotonic()
+        decision = asked(connect(address), address, driver)
+        took_s = time.monotonic() - started
+    assert decision.local
+    assert decision.allowed
+    assert took_s < 2.0  # the deadline is 0.15 s; a stalled or trickling answer would take three
+
+
+def test_a_server_that_refuses_connections_is_survived(connect: Callable[[str], Any]) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    for driver in ("sync", "async"):
+        assert asked(connect(address), address, driver).local
+
+
+def asked(redis: Any, address: str, driver: str) -> Any:
+    if driver == "sync":
+        return Limiter(lambda: redis).ask("upload", "ana")
+
+    async def run() -> Any:
+        client = upstash.async_client(address, UPSTASH_TOKEN)
+        try:
+            return await Limiter(lambda: redis, async_runner=lambda: client).ask_async("upload", "ana")
+        finally:
+            await client.close()
+
+    return asyncio.run(run())
+
+
+def test_redis_that_stops_and_comes_back_or_forgets_the_script_is_used_again_without_a_restart(
+    connect: Callable[[str], Any], server: Any
+) -> None:
+    with running_part("upstash", "--redis-port", str(server.port), "--token", UPSTASH_TOKEN) as (address, process):
+        redis = connect(address)
+        redis.flushall()
+        limiter = Limiter(lambda: redis)
+        eventually(lambda: not limiter.ask("read", "ana").local)
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            decisions = [limiter.ask("chat", "ana") for _ in range(5)]
+            assert all(d.local for d in decisions)
+            assert sum(d.allowed for d in decisions) == 2  # the route's strict local limit
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+        eventually(lambda: not limiter.ask("read", "ana").local)
+        redis.script_flush()
+        eventually(lambda: not limiter.ask("read", "ana").local)
