@@ -10,10 +10,12 @@ the ways take turns. `local` counts the answers that the limiter gave without Re
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -45,6 +47,9 @@ def main() -> None:
             with process([*framework, target], environment) as address:
                 for connections in CONNECTIONS:
                     asyncio.run(compare(kind, address, connections))
+    print("\nredis answers after   judged by     longest ms   (deadline 150 ms, 20 requests one after another)")
+    for delay_ms in (20, 140, 160, 3000):
+        slow(delay_ms)
 
 
 async def compare(kind: str, address: str, connections: int) -> None:
@@ -95,6 +100,37 @@ async def drive(url: str, connections: int) -> Run:
         await asyncio.gather(*(user(number) for number in range(connections)))
         run.rate = len(run.times_ms) / (time.monotonic() - started)
     return run
+
+
+def slow(delay_ms: int) -> None:
+    """A Redis that takes its time: who decided, and how long a request waited for it at most."""
+    from shared import upstash
+    from shared.limits import Limiter
+
+    body = json.dumps({"result": [1, "", "", "0", *[100, 99, 1000] * 3]}).encode()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve(connection: socket.socket) -> None:
+        while connection.recv(65_536):
+            time.sleep(delay_ms / 1000)
+            try:
+                connection.sendall(answer)
+            except OSError:
+                return
+
+    def accept() -> None:
+        while True:
+            threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    redis = upstash.client(f"http://127.0.0.1:{listener.getsockname()[1]}", TOKEN)
+    limiter, judges, longest = Limiter(lambda: redis), set(), 0.0
+    for _ in range(20):
+        started = time.monotonic()
+        judges.add("local limit" if limiter.ask("read", "ana", "203.0.113.7").local else "redis")
+        longest = max(longest, time.monotonic() - started)
+    print(f"{delay_ms:>16} ms   {' & '.join(sorted(judges)):<14}{longest * 1000:>9.0f}")
 
 
 def free_port() -> int:

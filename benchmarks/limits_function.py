@@ -23,7 +23,7 @@ ROUTE = Route(
     (Policy("user", QUOTA, 60), Policy("address", QUOTA, 60, "address"), Policy("service", QUOTA, 60, "service")),
     Policy("local", QUOTA, 60),
 )
-limits.routes = lambda: {"bench": ROUTE}  # type: ignore[assignment]
+limits.routes = lambda: {"bench": ROUTE}  # type: ignore[attr-defined,assignment]
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from shared.settings import REGIONS
 
 KEY = "controls"
 DENIED_KEY = "denied"  # a set of `user:UID` and `address:IP`
-SWITCHES = ("upload", "chat", "read", "metrics", "events", "status", "model")
+SWITCHES = ("upload", "chat", "read", "events", "status", "redirect", "model")  # never the way back: `metrics`
 PLANS = ("free", "plus", "pro")
 LEAST_FACTOR, MOST_FACTOR = 0.05, 1.0
 DENIED_MOST = 1_000

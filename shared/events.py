@@ -47,8 +47,9 @@ def publish(event_type: str, event_id: str, data: Mapping[str, Any]) -> None:
 
     client = clients.publisher()
     topic = client.topic_path(settings().project, TOPICS[event_type])
-    attributes = {"type": event_type, "id": event_id, "traceparent": telemetry.current_trace().traceparent}
-    client.publish(topic, json.dumps(data).encode(), **attributes).result(timeout=DEADLINE_S)
+    with telemetry.span(f"publish {TOPICS[event_type]}", "PRODUCER") as span:
+        attributes = {"type": event_type, "id": event_id, "traceparent": span.traceparent}
+        client.publish(topic, json.dumps(data).encode(), **attributes).result(timeout=DEADLINE_S)
 
 
 def track_usage(name: str, uid: str, event_id: str, data: Mapping[str, Any]) -> None:
@@ -101,5 +102,5 @@ def handle(cloud_event: Any, work: Callable[[Event], None]) -> None:
 
 @contextmanager
 def _traced(event: Event) -> Iterator[None]:
-    with telemetry.tracing(telemetry.continued(event.traceparent)):
+    with telemetry.tracing(telemetry.continued(event.traceparent), f"process {event.type or 'tick'}", "CONSUMER"):
         yield

@@ -196,7 +196,7 @@ def respond(request: Request, endpoints: tuple[Endpoint, ...]) -> Answer:
     """Answers a request: preflight, endpoint, problem+json for whatever goes wrong, one log line."""
     started = time.monotonic()
     endpoint = None
-    with telemetry.tracing(telemetry.continued(request.headers.get("traceparent"))):
+    with telemetry.tracing(telemetry.continued(request.headers.get("traceparent")), request.method, "SERVER"):
         try:
             if request.method == "OPTIONS":
                 return preflight(request)
@@ -209,9 +209,10 @@ def respond(request: Request, endpoints: tuple[Endpoint, ...]) -> Answer:
 
 async def respond_async(request: Request, endpoints: tuple[Endpoint, ...]) -> Answer:
     """As `respond`, for endpoints whose handlers are coroutines."""
+    observations.flush_on_sigterm()
     started = time.monotonic()
     endpoint = None
-    with telemetry.tracing(telemetry.continued(request.headers.get("traceparent"))):
+    with telemetry.tracing(telemetry.continued(request.headers.get("traceparent")), request.method, "SERVER"):
         try:
             if request.method == "OPTIONS":
                 return preflight(request)
@@ -233,6 +234,7 @@ def _told(request: Request, endpoint: Endpoint | None, answer: Answer, started: 
     answer.headers = common_headers(request) | answer.headers
     label = f"{endpoint.method} {endpoint.pattern}" if endpoint else "unknown"
     observations.request(label, answer.status, (time.monotonic() - started) * 1000)
+    telemetry.describe({"name": label, "http.response.status_code": answer.status})
     log_request(request, answer.status, started)
     return answer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,19 @@ def download(version: ObjectVersion, path: Path, on_chunk: Callable[[], None]) -
                 on_chunk()
 
     _reading(copy)
+
+
+def find(bucket: str, name: str) -> Mapping[str, Any] | None:
+    """What a storage event says of an object: bucket, name, generation, size, checksums. None where there is none."""
+
+    def look() -> Any:
+        return clients.storage().bucket(bucket).get_blob(name, timeout=DEADLINE_S)
+
+    blob = _reading(look)
+    if blob is None:
+        return None
+    found = {"bucket": bucket, "name": name, "generation": blob.generation, "size": blob.size}
+    return {**found, "md5Hash": blob.md5_hash, "crc32c": blob.crc32c}
 
 
 def delete(version: ObjectVersion) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import FrameType
 
 GAMMA = 1.04
 MINUTES_KEPT_S = 7_200
@@ -219,7 +220,8 @@ def flush() -> None:
     """Sends what is left by a call of its own: when an instance is told to stop. Measuring never harms: no error."""
     from shared import clients, telemetry
 
-    batch = observations().take(at_once=True)
+    measured = observations.cache_info().currsize  # a server's master process measures nothing
+    batch = observations().take(at_once=True) if measured else None
     if batch is None:
         return
     arrived = False
@@ -230,6 +232,22 @@ def flush() -> None:
         telemetry.warning("measurements could not be sent", error=type(error).__name__)
     finally:
         observations().ended(arrived=arrived)
+
+
+@cache
+def flush_on_sigterm() -> None:
+    """For asynchronous functions: uvicorn lets the signal end the process after its own shutdown, without `atexit`."""
+    import signal
+
+    previous = signal.getsignal(signal.SIGTERM)
+    if not callable(previous) or threading.current_thread() is not threading.main_thread():
+        return
+
+    def told_to_stop(number: int, frame: FrameType | None) -> None:
+        flush()
+        previous(number, frame)
+
+    signal.signal(signal.SIGTERM, told_to_stop)
 
 
 def flush_old() -> None:

@@ -36,6 +36,7 @@ CATALOGUE: Mapping[str, Kind] = {
         Kind("not-found", 404, "There is nothing here"),
         Kind("method-not-allowed", 405, "This method is not offered here"),
         Kind("conflict", 409, "The state does not allow this"),
+        Kind("precondition-failed", 412, "It was changed meanwhile"),
         Kind("too-large", 413, "The file is too large"),
         Kind("not-audio", 415, "The file is not audio that can be read"),
         Kind("unprocessable", 422, "The request contradicts an earlier one"),

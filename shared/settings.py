@@ -168,6 +168,7 @@ TABLE = (
     Setting("DISCORD_WEBHOOK_URL", _webhook, "", "where incidents are told to Discord; `none` for nowhere (secret)"),
     Setting("ACTIONS", _mode, "dry-run", "what the system does by itself in an incident: `on`, `dry-run` or `off`"),
     Setting("RUN_API_URL", _url, "https://run.googleapis.com", "the Cloud Run Admin API"),
+    Setting("OTEL_EXPORTER_OTLP_ENDPOINT", _url_if_any, "", "an OpenTelemetry collector that takes OTLP/HTTP in JSON"),
 )
 
 
@@ -200,6 +201,7 @@ class Settings:
     discord_webhook_url: str = field(repr=False)
     actions: Literal["on", "dry-run", "off"]
     run_api_url: str
+    otlp_endpoint: str
 
     @property
     def models(self) -> frozenset[str]:
@@ -272,5 +274,8 @@ def settings_or_exit() -> Settings:
         telemetry.emit("CRITICAL", f"refusing to start: {problem.detail}", problem=problem.as_dict())
         sys.exit(GUNICORN_BOOT_ERROR)
     telemetry.set_up(loaded.log_level, loaded.project)
+    if loaded.otlp_endpoint:
+        service = os.environ.get("K_SERVICE") or os.environ.get("FUNCTION_TARGET", "prodai")
+        telemetry.export_to(loaded.otlp_endpoint, service)
     atexit.register(observations.flush)  # what is measured last, when the instance is told to stop
     return loaded

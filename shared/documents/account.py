@@ -101,8 +101,9 @@ def delete_rest(uid: str) -> None:
         while page := list(messages.limit(PAGE).stream(timeout=DEADLINE_S)):
             _delete(uid, [("messages", message.reference) for message in page], {})
         _delete(uid, [("conversations", conversation.reference)], {})
-    for usage in _owned("usage", uid):
-        _delete(uid, [("usage", usage.reference)], {})
+    for kind in ("contents", "usage"):
+        for snapshot in _owned(kind, uid):
+            _delete(uid, [(kind, snapshot.reference)], {})
     profile = clients.firestore().document(f"users/{uid}")
     if profile.get(timeout=DEADLINE_S).exists:
         _delete(uid, [("profile", profile)], {})

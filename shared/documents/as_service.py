@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -84,7 +85,7 @@ def end_without_analysis(track: Track, to: State, problem: Problem | None = None
     if track.refunded or (to not in FORWARD[track.state] and track.state != to):
         return False
     batch = clients.firestore().batch()
-    fields: dict[str, Any] = {"state": to, "refunded": True}
+    fields: dict[str, Any] = {"state": to, "refunded": True, "leaseUntil": None}
     if problem is not None:
         fields["problem"] = problem.as_dict()
     option = clients.firestore().write_option(last_update_time=track.version)
@@ -99,13 +100,21 @@ def end_without_analysis(track: Track, to: State, problem: Problem | None = None
     return True
 
 
-def finish(track: Track, result: Mapping[str, Any]) -> bool:
-    """Writes the analysis and moves its track to `done`, both or neither. False where the track was taken away."""
+def finish(track: Track, result: Mapping[str, Any], reused_from: str | None = None) -> bool:
+    """Writes the analysis and moves its track to `done`, both or neither. False where the track was taken away.
+
+    reused_from: the track whose bytes and analysis these are; then the count is given back in the same batch.
+    """
     batch = clients.firestore().batch()
     document = {"uid": track.uid, "createdAt": firestore.SERVER_TIMESTAMP, "result": dict(result)}
     batch.set(clients.firestore().document(f"analyses/{track.id}"), document)
     option = clients.firestore().write_option(last_update_time=track.version)
     done = {"state": "done", "progress": 100, "leaseUntil": None, "doneAt": firestore.SERVER_TIMESTAMP}
+    if reused_from is not None:
+        done |= {"reusedFrom": reused_from, "refunded": True}
+        if track.tier == "full" and not track.refunded:
+            usage = clients.firestore().document(f"usage/{track.uid}_{month_of(track.created_at)}")
+            batch.update(usage, {"analyses": firestore.Increment(-1)})
     batch.update(clients.firestore().document(f"tracks/{track.id}"), done, option=option)
     try:
         batch.commit(retry=None, timeout=DEADLINE_S)
@@ -175,9 +184,37 @@ def _created(batch: Any) -> bool:
     return True
 
 
-def add_answer(conversation_id: str, message_id: str, text: str) -> None:
+def add_answer(conversation_id: str, message_id: str, text: str) -> str:
+    """Writes the assistant's answer, once. Gives the one that stands: an earlier one, where there is one."""
     reference = clients.firestore().document(f"conversations/{conversation_id}/messages/{message_id}")
-    reference.set(_assistant_message(text), retry=None, timeout=DEADLINE_S)
+    try:
+        reference.create(_assistant_message(text), retry=None, timeout=DEADLINE_S)
+    except (exceptions.AlreadyExists, exceptions.Conflict):
+        return answer(conversation_id, message_id) or text
+    return text
+
+
+def answer(conversation_id: str, message_id: str) -> str | None:
+    snapshot = _get(f"conversations/{conversation_id}/messages/{message_id}")
+    return str(snapshot.get("text")) if snapshot.exists else None
+
+
+def add_to_ledger(
+    day: str, uid: str, model: str, prompt_tokens: int, completion_tokens: int, cost_microusd: int
+) -> None:
+    """Adds one call of a model to the ledger: a document per day (`yyyymmdd`, UTC), user and model."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", model)
+    entry = {
+        "day": day,
+        "uid": uid,
+        "model": model,
+        "calls": firestore.Increment(1),
+        "promptTokens": firestore.Increment(prompt_tokens),
+        "completionTokens": firestore.Increment(completion_tokens),
+        "costMicroUsd": firestore.Increment(cost_microusd),
+    }
+    reference = clients.firestore().document(f"ledger/{day}_{uid}_{name}")
+    reference.set(entry, merge=True, retry=None, timeout=DEADLINE_S)
 
 
 def tracks_in(state: State, most: int = 500) -> Iterator[Track]:
@@ -189,13 +226,40 @@ def tracks_cancelled_since(moment: datetime, most: int = 500) -> Iterator[Track]
     return _tracks_where(FieldFilter("cancelledAt", ">=", moment), most)
 
 
+def tracks_kept_until(moment: datetime, most: int) -> Iterator[Track]:
+    """Tracks whose original was to be kept until then."""
+    return _tracks_where(FieldFilter("originalUntil", "<=", moment), most)
+
+
+def forget_original(track: Track) -> bool:
+    """Notes that a track's object is deleted. False where somebody has changed the track since it was read."""
+    reference = clients.firestore().document(f"tracks/{track.id}")
+    option = clients.firestore().write_option(last_update_time=track.version)
+    gone = {"bucket": None, "generation": None, "originalUntil": None, "originalDeletedAt": firestore.SERVER_TIMESTAMP}
+    try:
+        reference.update(gone, option=option, retry=None, timeout=DEADLINE_S)
+    except (exceptions.FailedPrecondition, exceptions.NotFound, exceptions.Aborted):
+        return False
+    return True
+
+
+def tracks_of_content(uid: str, md5: str, most: int = 500) -> Iterator[Track]:
+    """A user's tracks whose bytes have this MD5."""
+    bytes_are = FieldFilter("contentMd5", "==", md5)
+    query = clients.firestore().collection("tracks").where(filter=bytes_are).where(filter=FieldFilter("uid", "==", uid))
+    return _found(query.limit(most))
+
+
 def count_in(state: State) -> int:
     query: Any = clients.firestore().collection("tracks").where(filter=FieldFilter("state", "==", state)).count()
     return int(query.get(retry=None, timeout=DEADLINE_S)[0][0].value)
 
 
 def _tracks_where(condition: FieldFilter, most: int) -> Iterator[Track]:
-    query = clients.firestore().collection("tracks").where(filter=condition).limit(most)
+    return _found(clients.firestore().collection("tracks").where(filter=condition).limit(most))
+
+
+def _found(query: Any) -> Iterator[Track]:
     for snapshot in query.stream(retry=None, timeout=DEADLINE_S):
         found = track_of(snapshot)
         if found is not None:

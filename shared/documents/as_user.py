@@ -17,6 +17,7 @@ from google.cloud.firestore_v1 import _helpers
 from google.cloud.firestore_v1.services.firestore import FirestoreClient
 from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
 
+from shared import observations
 from shared.documents.records import (
     Conversation,
     Message,
@@ -32,7 +33,7 @@ from shared.documents.records import (
     user_of,
 )
 from shared.identity import Caller
-from shared.plans import month_of
+from shared.plans import effective, month_of
 from shared.settings import settings
 
 DEADLINE_S = 10.0
@@ -81,7 +82,11 @@ class UserDocuments:
         self._client = _EndUserClient(settings().project, caller.token)
 
     def profile(self) -> User | None:
-        return user_of(self._get(f"users/{self.uid}"))
+        """The user's profile; its plan is told to the limiter, whose quotas may differ by plan."""
+        found = user_of(self._get(f"users/{self.uid}"))
+        if found is not None:
+            observations.plan(self.uid, effective(found.plan, found.plan_expires_at, datetime.now(UTC)).name)
+        return found
 
     def usage(self) -> Usage:
         return usage_of(self._get(self._usage_path()))
@@ -105,10 +110,12 @@ class UserDocuments:
         snapshot = self._find(f"conversations/{conversation_id}/messages", message_id)
         return message_of(snapshot) if snapshot is not None else None
 
-    def latest_messages(self, conversation_id: str, most: int) -> list[Message]:
-        """The newest messages of a conversation, oldest first."""
+    def latest_messages(self, conversation_id: str, most: int, before: datetime | None = None) -> list[Message]:
+        """The newest messages of a conversation, or the newest before a moment, oldest first."""
         messages = self._client.collection(f"conversations/{conversation_id}/messages")
         query = messages.order_by("createdAt", direction=firestore.Query.DESCENDING).limit(most)
+        if before is not None:
+            query = query.start_after({"createdAt": before})
         return [message_of(s) for s in reversed(query.get(retry=None, timeout=DEADLINE_S))]
 
     def create_track(self, track: NewTrack) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ _ID = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
 
 FORWARD: Mapping[State, frozenset[State]] = {
     "awaiting-upload": frozenset({"queued", "failed", "expired", "cancelled"}),
-    "queued": frozenset({"queued", "analysing", "failed", "expired", "cancelled"}),
+    "queued": frozenset({"queued", "analysing", "done", "failed", "expired", "cancelled"}),
     "analysing": frozenset({"analysing", "done", "failed", "cancelled"}),
     "done": frozenset(),
     "failed": frozenset(),
@@ -87,6 +87,11 @@ class Track:
     lease_until: datetime | None
     refunded: bool
     attempts: int
+    plan: str  # the user's when the track was queued: it decides on the place in the order
+    queued_at: datetime | None
+    content_md5: str | None  # as storage reports it, in hexadecimal digits
+    traceparent: str | None  # of the upload, so that whoever analyses the track goes on with its trace
+    reused_from: str | None  # the track of the same bytes whose analysis was taken
     changed_at: datetime
     version: Any  # the document's update time, the precondition of every move
 
@@ -103,7 +108,7 @@ class Track:
 class Session:
     """A resumable upload session. Its address is a credential: no user reads this document."""
 
-    url: str
+    url: str = field(repr=False)
     region: str
     bucket: str
     expires_at: datetime
@@ -159,6 +164,11 @@ def track_of(snapshot: Any) -> Track | None:
         lease_until=data.get("leaseUntil"),
         refunded=data.get("refunded", False),
         attempts=data.get("attempts", 0),
+        plan=data.get("plan") or "free",
+        queued_at=data.get("queuedAt"),
+        content_md5=data.get("contentMd5"),
+        traceparent=data.get("traceparent"),
+        reused_from=data.get("reusedFrom"),
         changed_at=snapshot.update_time,
         version=snapshot.update_time,
     )

@@ -32,9 +32,12 @@ def eventually(check: Callable[[], Any], deadline_s: float = 20.0) -> Any:
 
 
 @contextmanager
-def running_process(command: list[str], port: int, path: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The process, from the moment it answers 200; ended with the block."""
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def running_process(
+    command: list[str], port: int, path: str, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The process, from the moment it answers; ended with the block."""
+    output = subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:
         eventually(lambda: _answers(f"http://127.0.0.1:{port}{path}"))
         yield process
@@ -54,6 +57,6 @@ def running_part(name: str, *options: str) -> Iterator[tuple[str, subprocess.Pop
 
 def _answers(url: str) -> bool:
     try:
-        return requests.get(url, timeout=2).status_code == 200
+        return requests.get(url, timeout=2).status_code < 500
     except requests.RequestException:
         return False

@@ -21,7 +21,7 @@ from shared import controls, upstash
 from shared.limits import Limiter
 from shared.observations import Observations
 from tests.contract.conftest import UPSTASH_TOKEN
-from tests.contract.part_process import eventually, free_port, running_part
+from tests.contract.part_process import ROOT, eventually, free_port, running_part, running_process
 
 
 def commands(address: str) -> int:
@@ -252,3 +252,28 @@ def test_redis_that_stops_and_comes_back_or_forgets_the_script_is_used_again_wit
         eventually(lambda: not limiter.ask("read", "ana").local)
         redis.script_flush()
         eventually(lambda: not limiter.ask("read", "ana").local)
+
+
+@pytest.mark.parametrize(("function", "kind"), [("upload", "http"), ("chat", "http")])
+def test_what_an_instance_measured_last_is_sent_when_it_is_told_to_stop(
+    redis: Any, upstash_url: str, function: str, kind: str
+) -> None:
+    port = free_port()
+    source = ROOT / "functions" / function / "main.py"
+    command = [sys.executable, "-m", "functions_framework", "--target", function, "--source", str(source)]
+    environment = {
+        **os.environ,
+        "GOOGLE_CLOUD_PROJECT": "demo-prodai",
+        "UPLOAD_BUCKETS": "us=bucket",
+        "UPSTASH_REDIS_REST_URL": upstash_url,
+        "UPSTASH_REDIS_REST_TOKEN": UPSTASH_TOKEN,
+        "ALLOW_UNSIGNED_TOKENS": "true",
+    }
+    command += ["--signature-type", kind, "--host", "127.0.0.1", "--port", str(port)]
+    with running_process(command, port, "/robots.txt", environment):
+        path = {"upload": "/v1/uploads", "chat": "/v1/chat"}[function]
+        assert requests.post(f"http://127.0.0.1:{port}{path}", json={}, timeout=10).status_code == 401
+        assert redis.keys("tele:[0-9]*") == []
+    fields = {field for minute in redis.keys("tele:[0-9]*") for field in redis.hgetall(minute)}
+    assert f"s|POST {path}|401" in fields
+    assert f"n|cold.{function}" in fields

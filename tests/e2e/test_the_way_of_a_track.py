@@ -144,10 +144,11 @@ def test_a_cancelled_upload_gives_its_count_back_once(cloud: LocalCloud) -> None
 
 def test_after_three_analyses_of_the_month_free_gets_the_reduced_one(cloud: LocalCloud, tmp_path: Path) -> None:
     path = tmp_path / "short.wav"
-    soundfile.write(path, np.sin(np.arange(48_000 * 4) / 20)[:, None] * [0.2, 0.2], 48_000)
-    for _ in range(3):
-        assert "dynamics" in analysed(cloud, "freeloader", path, "free")["analysis"]
-    reduced = analysed(cloud, "freeloader", path, "free")["analysis"]
+    for period in (20, 21, 22, 23):  # equal bytes would not be counted again
+        soundfile.write(path, np.sin(np.arange(48_000 * 4) / period)[:, None] * [0.2, 0.2], 48_000)
+        analysis = analysed(cloud, "freeloader", path, "free")["analysis"]
+        assert ("dynamics" in analysis) == (period != 23)
+    reduced = analysis
     assert reduced["reduced"] is True
     assert reduced["loudness"]["integratedLufs"] is not None
     assert "spectrum" not in reduced
@@ -257,7 +258,7 @@ def test_the_eleventh_request_in_a_minute_is_refused_with_the_time_to_wait(cloud
     refused = answers[-1]
     assert refused.json()["violated-policies"] == ["chat-user"]
     assert 0 < int(refused.headers["Retry-After"]) <= 60
-    assert refused.headers["RateLimit-Policy"] == '"chat-user";q=10;w=60'
+    assert refused.headers["RateLimit-Policy"].startswith('"chat-user";q=10;w=60')
 
 
 def test_the_service_goes_on_while_redis_is_gone_and_after_it_is_back(cloud: LocalCloud, song: Path) -> None:

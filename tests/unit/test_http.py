@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from shared import controls
 from shared import settings as settings_module
-from shared.http import Answer, Endpoint, Request, json_answer, respond
+from shared.http import Answer, Endpoint, Request, address_of, admitted, json_answer, respond
+from shared.limits import Decision, Standing
+from shared.policies import Policy
 from shared.problems import CATALOGUE, Problem
 
 
@@ -90,3 +94,56 @@ def test_answers_are_not_kept_by_shared_caches_and_continue_the_trace() -> None:
 def test_every_problem_has_a_type_of_its_own() -> None:
     types = [kind.type for kind in CATALOGUE.values()]
     assert len(set(types)) == len(types)
+
+
+def test_what_was_read_before_and_has_not_changed_is_not_sent_again() -> None:
+    first = ask("/v1/things/a")
+    tag = first.headers["ETag"]
+    again = ask("/v1/things/a", **{"if-none-match": f'"other", {tag}'})
+    assert (again.status, again.body, again.headers["ETag"]) == (304, "", tag)
+    assert "Content-Type" not in again.headers
+    assert ask("/v1/things/b", **{"if-none-match": tag}).status == 200
+
+
+def test_a_refusal_has_no_tag_and_is_never_304() -> None:
+    answer = ask("/v1/things/refused", **{"if-none-match": "*"})
+    assert answer.status == 409
+    assert "ETag" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "hops", "address"),
+    [
+        ("203.0.113.7", "1", "203.0.113.7"),
+        ("10.0.0.1, 203.0.113.7", "1", "203.0.113.7"),  # what the client itself wrote is not believed
+        ("1.1.1.1, 203.0.113.7, 35.191.0.1", "2", "203.0.113.7"),
+        ("203.0.113.7", "2", None),
+        ("203.0.113.7", "0", None),
+        ("2001:db8:1:2:3:4:5:6", "1", "2001:db8:1:2::"),
+        ("rubbish", "1", None),
+        ("", "1", None),
+    ],
+)
+def test_a_clients_address_is_what_our_own_proxies_vouch_for(
+    monkeypatch: pytest.MonkeyPatch, forwarded: str, hops: str, address: str | None
+) -> None:
+    monkeypatch.setenv("FORWARDED_HOPS", hops)
+    assert address_of(Request("GET", "/", {}, {"x-forwarded-for": forwarded}, b"")) == address
+
+
+def decision(**fields: Any) -> Decision:
+    return Decision(True, (Standing(Policy("chat-user", 10, 60), 10, 9, 60_000),), **fields)
+
+
+def test_a_closed_route_and_a_shed_plan_are_told_so_and_the_others_let_in() -> None:
+    controls.saw(controls.Controls(closed=frozenset({"chat"}), shed_plans=frozenset({"free"})).as_json(), None)
+    try:
+        for route, plan in (("chat", "pro"), ("upload", "free")):
+            with pytest.raises(Problem) as refused:
+                admitted(decision(plan=plan), route)
+            assert (refused.value.code, refused.value.kind.status) == ("closed", 503)
+            assert int(refused.value.headers["Retry-After"]) > 0
+        assert "RateLimit" in admitted(decision(plan="pro"), "upload")
+        assert "RateLimit" in admitted(decision(plan=None), "upload")
+    finally:
+        controls.saw(None, None)
