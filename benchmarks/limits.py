@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from statistics import median
 
@@ -112,12 +112,10 @@ def slow(delay_ms: int) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve(connection: socket.socket) -> None:
-        while connection.recv(65_536):
-            time.sleep(delay_ms / 1000)
-            try:
+        with connection, suppress(OSError):
+            while connection.recv(65_536):
+                time.sleep(delay_ms / 1000)
                 connection.sendall(answer)
-            except OSError:
-                return
 
     def accept() -> None:
         while True:
