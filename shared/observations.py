@@ -24,7 +24,7 @@ from types import FrameType
 GAMMA = 1.04
 MINUTES_KEPT_S = 7_200
 CARRY_EVERY_S = 0.25  # at most; between, requests carry nothing along
-FLUSH_AFTER_S = 5.0  # an event function sends what is older
+FLUSH_AFTER_S = 5.0  # an event function sends what it has at most so often
 FIELDS_MOST = 2_000  # what a long outage of Redis may pile up
 USERS_MOST = 5_000
 PLAN_TTL_S = 300
@@ -139,7 +139,7 @@ class Observations:
         with self._lock:
             if self._unconfirmed is not None:
                 return True
-            return self._buffer.oldest is not None and self._clock() - self._buffer.oldest > FLUSH_AFTER_S
+            return self._buffer.oldest is not None and self._clock() - self._carried_at > FLUSH_AFTER_S
 
     def _add(self, name: str, amount: int) -> None:
         with self._lock:
@@ -251,6 +251,6 @@ def flush_on_sigterm() -> None:
 
 
 def flush_old() -> None:
-    """For event functions, whose requests make no call of the limiter: sends what has waited for some seconds."""
+    """For event functions, whose requests make no call of the limiter: sends what there is, now and then."""
     if observations().old():
         flush()

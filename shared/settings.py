@@ -156,7 +156,7 @@ TABLE = (
     Setting("FIRESTORE_EMULATOR_HOST", _text, "", "`host:port` of the Firestore emulator (local cloud only)"),
     Setting("PUBSUB_EMULATOR_HOST", _text, "", "`host:port` of the Pub/Sub emulator (local cloud only)"),
     Setting("STORAGE_EMULATOR_HOST", _text, "", "address of the storage stand-in (local cloud only)"),
-    Setting("MODEL_BASE_URL", _url_if_any, "", "an OpenAI-compatible service, up to `/v1`; without one the advisor answers"),
+    Setting("MODEL_BASE_URL", _url_if_any, "", "an OpenAI-compatible service, up to `/v1`; none: the advisor alone"),
     Setting("MODEL_API_KEY", _text, "", "the key of that service (secret)"),
     Setting("MODEL_NAMES", _models, "", "its model: one name, or by plan `free=NAME,plus=NAME,pro=NAME`"),
     Setting("MODEL_FALLBACK", _text, "", "a second model, asked when the first fails before its first word"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import functions_framework
 
-from monitoring import counters, tick, view
+from monitoring import analytics, counters, overrides, prometheus, status, tick, view, watch
 from shared import events, http
 from shared.events import Event
 from shared.http import Answer, Endpoint, Request
@@ -19,10 +19,8 @@ settings_or_exit()
 
 
 def _for_operators(request: Request) -> Answer:
-    caller, headers = http.admit(request, "metrics")
-    if not caller.operator:
-        raise Problem("forbidden", "This is for operators: the ID token needs the claim operator.", headers=headers)
-    return http.json_answer(200, view.as_json(datetime.now(UTC)), headers)
+    _, headers = overrides.admitted(request)
+    return http.json_answer(200, view.cached(datetime.now(UTC)), headers)
 
 
 def _for_prometheus(request: Request) -> Answer:
@@ -30,18 +28,37 @@ def _for_prometheus(request: Request) -> Answer:
     given = request.headers.get("authorization", "")
     if settings().metrics_token and not hmac.compare_digest(given.encode(), expected.encode()):
         raise Problem("unauthenticated", "Send the metrics token as `Authorization: Bearer TOKEN`.")
-    text = view.as_prometheus(counters.totals(), counters.gauges())
-    return Answer(200, text, {"Content-Type": view.PROMETHEUS_TYPE})
+    watch.run_if_overdue(datetime.now(UTC))
+    return Answer(200, prometheus.exposition(datetime.now(UTC)), {"Content-Type": prometheus.CONTENT_TYPE})
+
+
+def _for_everyone(request: Request) -> Answer:
+    headers = http.admit_anyone(request, "status")
+    watch.run_if_overdue(datetime.now(UTC))
+    kept = {"Cache-Control": f"public, max-age={status.CACHED_S}"}
+    return http.json_answer(200, status.cached(datetime.now(UTC)), headers | kept)
+
+
+def _receive_events(request: Request) -> Answer:
+    caller, headers = http.admit(request, "events")
+    told = analytics.receive(request.json(), caller.uid, datetime.now(UTC))
+    return http.json_answer(202, {"told": told}, headers)
 
 
 ENDPOINTS = (
     Endpoint("GET", "/v1/metrics", _for_operators),
     Endpoint("GET", "/metrics", _for_prometheus),
+    Endpoint("GET", "/v1/status", _for_everyone),
+    Endpoint("POST", "/v1/events", _receive_events),
+    Endpoint("GET", "/v1/controls", overrides.read),
+    Endpoint("PUT", "/v1/controls", overrides.write),
 )
 
 
 def _count(event: Event) -> None:
-    counters.count(event, datetime.now(UTC))
+    now = datetime.now(UTC)
+    counters.count(event, now)
+    watch.run_if_overdue(now)
 
 
 @functions_framework.http
@@ -56,4 +73,4 @@ def metrics_ingest(cloud_event: Any) -> None:
 
 @functions_framework.cloud_event
 def metrics_tick(cloud_event: Any) -> None:
-    events.handle(cloud_event, tick.measure)
+    events.handle(cloud_event, tick.tick)

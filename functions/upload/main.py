@@ -9,19 +9,26 @@ import functions_framework
 from shared import events, http, idempotency
 from shared.http import Answer, Endpoint, Request
 from shared.settings import settings_or_exit
-from uploads import accept, account, arrival, creation, status, sweep
+from uploads import account, arrival, creation, placement, status, sweep
+from uploads.regions import country_of
 
 settings_or_exit()
 
 
 def _create(request: Request) -> Answer:
     caller, headers = http.admit(request, "upload")
-    wanted = accept.wanted(request.json())
     track_id, keyed = idempotency.document_id(request.headers, caller.uid, "track")
-    region, origin = request.query.get("region"), request.headers.get("origin")
-    created = creation.create(caller, wanted, track_id, keyed=keyed, region=region, origin=origin)
+    region, country = request.query.get("region"), country_of(request.headers)
+    origin = creation.Origin(region, country, request.headers.get("origin"))
+    created = creation.create(caller, request.json(), track_id, keyed=keyed, origin=origin)
     location = {"Location": f"/v1/uploads/{created['trackId']}"}
     return http.json_answer(201, created, headers | location)
+
+
+def _edge(request: Request) -> Answer:
+    headers = http.admit_anyone(request, "redirect")
+    address = placement.edge_address(request.query.get("region"), country_of(request.headers))
+    return Answer(307, "", {**headers, "Location": address})
 
 
 def _show(request: Request, track_id: str) -> Answer:
@@ -47,6 +54,7 @@ def _delete_account(request: Request) -> Answer:
 
 ENDPOINTS = (
     Endpoint("POST", "/v1/uploads", _create),
+    Endpoint("GET", "/v1/edge-upload", _edge),
     Endpoint("GET", "/v1/uploads/{track_id}", _show),
     Endpoint("DELETE", "/v1/uploads/{track_id}", _cancel),
     Endpoint("GET", "/v1/account", _export_account),

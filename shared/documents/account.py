@@ -12,12 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from google.api_core import exceptions
-from google.cloud import firestore
-from google.cloud.firestore_v1.base_query import FieldFilter
-
 from shared import clients
 from shared.documents.as_service import DEADLINE_S
+from shared.documents.library import FieldFilter, exceptions, firestore
 from shared.documents.records import Track, track_of
 
 PAGE = 200
@@ -45,8 +42,10 @@ def export(uid: str) -> dict[str, Any]:
     return {
         "profile": profile.to_dict(),
         "usage": [_with_id(snapshot) for snapshot in _owned("usage", uid)],
+        "ledger": [_with_id(snapshot) for snapshot in _owned("ledger", uid)],
         "tracks": tracks,
         "analyses": [_with_id(snapshot) for snapshot in _owned("analyses", uid)],
+        "contents": [_with_id(snapshot) for snapshot in _owned("contents", uid)],
         "conversations": conversations,
     }
 
@@ -101,7 +100,7 @@ def delete_rest(uid: str) -> None:
         while page := list(messages.limit(PAGE).stream(timeout=DEADLINE_S)):
             _delete(uid, [("messages", message.reference) for message in page], {})
         _delete(uid, [("conversations", conversation.reference)], {})
-    for kind in ("contents", "usage"):
+    for kind in ("contents", "usage", "ledger"):
         for snapshot in _owned(kind, uid):
             _delete(uid, [(kind, snapshot.reference)], {})
     profile = clients.firestore().document(f"users/{uid}")

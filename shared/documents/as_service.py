@@ -8,18 +8,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from google.api_core import exceptions
-from google.cloud import firestore
-from google.cloud.firestore_v1.base_query import FieldFilter
-
 from shared import clients
+from shared.documents.library import FieldFilter, exceptions, firestore
 from shared.documents.records import FORWARD, Session, State, Track, User, track_of, user_of
 from shared.plans import month_of
 from shared.problems import Problem
 
 DEADLINE_S = 10.0
 OPENED_BEFORE = timedelta(seconds=5)
-SERVER_TIME = firestore.SERVER_TIMESTAMP
+
+
+def server_time() -> Any:
+    """The moment at which Firestore writes it, as the value of a field."""
+    return firestore.SERVER_TIMESTAMP
 
 
 def profile(uid: str) -> User | None:

@@ -1,23 +1,12 @@
-"""Firestore with the end user's own ID token: firestore.rules judge every call made here.
-
-google-cloud-firestore offers no way to send an end user's token, so the metadata of its calls is replaced. That uses
-private attributes: the version is pinned, and a test keeps that a denied write is denied.
-"""
+"""Firestore with the end user's own ID token: firestore.rules judge every call made here."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
-from google.api_core import exceptions
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import firestore
-from google.cloud.firestore_v1 import _helpers
-from google.cloud.firestore_v1.services.firestore import FirestoreClient
-from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
-
 from shared import observations
+from shared.documents.library import exceptions, firestore
 from shared.documents.records import (
     Conversation,
     Message,
@@ -47,39 +36,14 @@ class Exists(Exception):  # noqa: N818
     """The document was there already."""
 
 
-@cache
-def _api() -> FirestoreClient:
-    import grpc
-
-    emulator = settings().firestore_emulator_host
-    host = emulator or "firestore.googleapis.com:443"
-    channel = grpc.insecure_channel(host) if emulator else grpc.secure_channel(host, grpc.ssl_channel_credentials())
-    return FirestoreClient(transport=FirestoreGrpcTransport(host=host, channel=channel))
-
-
-class _EndUserClient(firestore.Client):
-    """A client whose calls carry the user's token; all of them share one channel."""
-
-    def __init__(self, project: str, id_token: str) -> None:
-        super().__init__(project=project, credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]
-        self._id_token = id_token
-
-    @property
-    def _firestore_api(self) -> FirestoreClient:
-        return _api()
-
-    @property
-    def _rpc_metadata(self) -> list[tuple[str, str]]:
-        prefix = _helpers.metadata_with_prefix(self._database_string)
-        return [*prefix, ("authorization", f"Bearer {self._id_token}")]
-
-
 class UserDocuments:
     """The documents as one user may see and write them."""
 
     def __init__(self, caller: Caller) -> None:
+        from shared.documents.end_user import EndUserClient
+
         self.uid = caller.uid
-        self._client = _EndUserClient(settings().project, caller.token)
+        self._client = EndUserClient(settings().project, caller.token)
 
     def profile(self) -> User | None:
         """The user's profile; its plan is told to the limiter, whose quotas may differ by plan."""

@@ -9,11 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from google.api_core import exceptions
-from google.cloud import firestore
-
 from shared import clients
 from shared.documents.as_service import DEADLINE_S
+from shared.documents.library import exceptions, firestore
 
 
 @dataclass(frozen=True)

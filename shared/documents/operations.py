@@ -11,19 +11,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from google.api_core import exceptions
-from google.cloud.firestore_v1.base_query import FieldFilter
-
 from shared import clients
 from shared.documents.as_service import DEADLINE_S
+from shared.documents.library import FieldFilter, exceptions
 
 STATE = "alerts/state"
 SCALING = "alerts/scaling"
 CONTROLS = "controls/current"
+LOOK_DEADLINE_S = 2.0
 INCIDENTS_KEPT = timedelta(days=400)
 AUDIT_KEPT = timedelta(days=400)
 NOTICES_KEPT = timedelta(days=30)
-CHANGED = (exceptions.FailedPrecondition, exceptions.Conflict, exceptions.NotFound)  # Aborted, AlreadyExists: Conflict
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,14 @@ def controls() -> Stored:
 
 
 def state() -> Stored:
-    return _stored(clients.firestore().document(STATE).get(retry=None, timeout=DEADLINE_S))
+    """For a look in passing: not waited for long."""
+    return _stored(clients.firestore().document(STATE).get(retry=None, timeout=LOOK_DEADLINE_S))
+
+
+def open_incidents(most: int = 20) -> dict[str, Mapping[str, Any]]:
+    """Those that are not resolved, for showing, by id."""
+    query = clients.firestore().collection("incidents").where(filter=FieldFilter("state", "==", "open")).limit(most)
+    return {found.id: found.to_dict() or {} for found in query.stream(retry=None, timeout=DEADLINE_S)}
 
 
 def incidents(ids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
@@ -91,7 +96,7 @@ def commit(changes: Changes, now: datetime, *, state: Stored | None, controls: S
         batch.create(clients.firestore().document(f"audit/{audit_id}"), {**data, "expireAt": now + AUDIT_KEPT})
     try:
         batch.commit(retry=None, timeout=DEADLINE_S)
-    except CHANGED:
+    except (exceptions.FailedPrecondition, exceptions.Conflict, exceptions.NotFound):  # Aborted is a Conflict
         return False
     return True
 
@@ -128,7 +133,7 @@ def mark_notice(notice_id: str, version: Any, **fields: Any) -> Any:
     reference = clients.firestore().document(f"notices/{notice_id}")
     try:
         return reference.update(fields, option=option, retry=None, timeout=DEADLINE_S).update_time
-    except CHANGED:
+    except (exceptions.FailedPrecondition, exceptions.Conflict, exceptions.NotFound):  # Aborted is a Conflict
         return None
 
 

@@ -93,10 +93,15 @@ def test_a_long_outage_piles_up_no_more_than_the_bound() -> None:
     assert len(parsed(observations.take())["counts"][0][1]) == 2 * FIELDS_MOST
 
 
-def test_what_waits_for_some_seconds_is_old() -> None:
+def test_what_waits_is_old_some_seconds_after_the_last_sending() -> None:
     clock = Clock()
     observations = Observations("analyze/1", clock=clock)
     assert not observations.old()
     observations.count("a")
+    assert observations.old()  # nothing was ever sent
+    observations.take()
+    observations.ended(arrived=True)
+    observations.count("b")
+    assert not observations.old()
     clock.time += 5.1
     assert observations.old()

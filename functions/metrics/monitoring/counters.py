@@ -1,71 +1,84 @@
-"""Counters in Redis: totals since the beginning, and windows of one minute kept for an hour.
+"""Usage events, counted once each: into the running minute, beside what the instances measure, and into the funnels.
 
 One script counts an event, marked by its id, so that a repeated delivery counts once.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from monitoring.funnels import ACTIONS, FUNNELS, STEPS, USER_TTL_S, user_key
+from monitoring.store import minute_key, minute_of
 from shared import clients
 from shared.events import Event, Passing
+from shared.observations import MINUTES_KEPT_S, ONLY_DECLARED_KEYS
 from shared.problems import Problem
 
-SCRIPT = Path(__file__).with_name("count.lua").read_text(encoding="utf-8")
-TOTALS = "metrics:totals"
+SCRIPT = ONLY_DECLARED_KEYS + Path(__file__).with_name("count.lua").read_text(encoding="utf-8")
 GAUGES = "metrics:gauges"
 MARK_TTL_S = 86_400  # an event comes again for a day at most
-WINDOW_TTL_S = 3_600
 SUMMED = ("durationMs", "audioS", "sizeBytes", "promptTokens", "completionTokens")
+SUM_MOST = 10**12
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A thing that happened, and the values that are summed over all of its kind."""
+
+    id: str
+    name: str
+    uid: str
+    values: Mapping[str, int] = field(default_factory=dict)
+    action: bool = False  # of the user, and not of the service on its own
 
 
 def count(event: Event, now: datetime) -> bool:
     """Counts a usage event; False where it was counted before. Raises Passing where Redis does not answer."""
-    name = event.data.get("name")
-    if not isinstance(name, str):
+    name, uid = event.data.get("name"), event.data.get("uid")
+    if not isinstance(name, str) or "|" in name:
         raise Problem("invalid-request", "A usage event without a name.")
-    increments = {name: 1.0} | {
-        f"{name}.{key}": float(event.data[key]) for key in SUMMED if isinstance(event.data.get(key), int | float)
-    }
-    keys = [f"metrics:seen:{event.id}", TOTALS, window_key(now)]
-    args = [str(MARK_TTL_S), str(WINDOW_TTL_S)]
-    for counter, increment in increments.items():
-        args += [counter, repr(increment)]
+    values = {key: summand for key in SUMMED if (summand := _summand(event.data.get(key))) is not None}
+    usage = Usage(event.id, name, uid if isinstance(uid, str) else "", values, name in ACTIONS)
+    return count_all([usage], now) == 1
+
+
+def count_all(usages: Sequence[Usage], now: datetime) -> int:
+    """Counts what was not counted before, in one round trip; gives how many. Raises Passing."""
+    pipeline = clients.redis().pipeline()
+    for usage in usages:
+        increments = {f"u|{usage.name}": 1} | {f"v|{usage.name}|{key}": value for key, value in usage.values.items()}
+        keys = [f"metrics:seen:{usage.id}", minute_key(minute_of(now)), user_key(usage.uid), FUNNELS]
+        args = [str(MARK_TTL_S), str(MINUTES_KEPT_S), str(USER_TTL_S)]
+        args += [
+            f"{now.astimezone(UTC):%Y%m%d}",
+            STEPS.get(usage.name, "") if usage.uid else "",
+            str(int(usage.action)),
+        ]
+        for counter, increment in increments.items():
+            args += [counter, str(increment)]
+        pipeline.eval(SCRIPT, keys=keys, args=args)
     try:
-        return bool(clients.redis().eval(SCRIPT, keys=keys, args=args) == 1)
+        answers: list[Any] = pipeline.exec()
     except Exception as error:
         raise Passing(f"the counters do not answer ({type(error).__name__})") from error
+    return sum(int(answer) for answer in answers)
 
 
-def window_key(moment: datetime) -> str:
-    return f"metrics:minute:{moment:%Y%m%d%H%M}"
+def _summand(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return round(min(max(value, 0), SUM_MOST))
 
 
 def set_gauges(gauges: Mapping[str, float]) -> None:
     clients.redis().hset(GAUGES, values=dict(gauges))
 
 
-def totals() -> dict[str, float]:
-    return _numbers(clients.redis().hgetall(TOTALS))
-
-
 def gauges() -> dict[str, float]:
-    return _numbers(clients.redis().hgetall(GAUGES))
-
-
-def last_minutes(now: datetime, minutes: int) -> list[tuple[datetime, dict[str, float]]]:
-    """The windows of the last minutes, oldest first, in one round trip; a minute without events is empty."""
-    moments = [now - timedelta(minutes=back) for back in range(minutes - 1, -1, -1)]
-    pipeline = clients.redis().pipeline()
-    for moment in moments:
-        pipeline.hgetall(window_key(moment))
-    answers: Sequence[Any] = pipeline.exec()
-    starts = [moment.replace(second=0, microsecond=0) for moment in moments]
-    return [(start, _numbers(answer)) for start, answer in zip(starts, answers, strict=True)]
-
-
-def _numbers(raw: Mapping[str, str] | None) -> dict[str, float]:
-    return {name: float(value) for name, value in sorted((raw or {}).items())}
+    raw: Mapping[str, str] = clients.redis().hgetall(GAUGES) or {}
+    return {name: float(value) for name, value in sorted(raw.items())}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -14,15 +16,20 @@ from shared.problems import Problem
 ACCEPTED = "WAV, RF64, AIFF, FLAC, Ogg Vorbis, Ogg Opus and MP3"
 START_BYTES = 64  # enough for every signature below
 LONGEST_FILENAME = 255
-_SHA256 = re.compile(r"^[0-9a-f]{64}$")
-_CRC32C = re.compile(r"^[A-Za-z0-9+/]{6}==$")
+_AUDIO_TYPES = re.compile(r"audio/.+|application/(octet-stream|ogg|x-ogg|x-flac)|binary/octet-stream|video/ogg")
+# Types that say audio and mean what is not read.
+_OTHER_AUDIO = re.compile(r"audio/(aac|aacp|x-aac|mp4|m4a|x-m4a|x-ms-wma|midi|x-midi|mid|webm|amr|3gpp|ac3|x-caf)")
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # Unicode's general categories, table 4-4 of the standard
 _KNOWN_KEYS = {
     "filename", "sizeBytes", "contentType", "sha256", "crc32c", "mode", "genre", "referenceTrackId", "replacesTrackId"
 }  # fmt: skip
 
 
 def wanted(body: Mapping[str, Any]) -> Wanted:
-    """The upload that a request's body announces. Raises Problem `invalid-request` that names every fault."""
+    """The upload that a request's body announces.
+
+    Raises Problem `invalid-request` that names every fault, `empty-file`, or `not-audio` for a type that says so.
+    """
     faults: list[str] = [f"{key} is not known" for key in sorted(set(body) - _KNOWN_KEYS)]
 
     def take(key: str, check: Any, hint: str, *, needed: bool = False) -> Any:
@@ -41,23 +48,36 @@ def wanted(body: Mapping[str, Any]) -> Wanted:
     genre = take("genre", lambda v: v in GENRES, f"one of {', '.join(GENRES)}")
     reference = take("referenceTrackId", is_id, "a track's id")
     replaces = take("replacesTrackId", is_id, "a track's id")
-    sha256 = take("sha256", lambda v: isinstance(v, str) and _SHA256.match(v), "64 hexadecimal digits")
-    crc32c = take("crc32c", lambda v: isinstance(v, str) and _CRC32C.match(v), "the checksum in base64")
+    sha256 = take("sha256", _is_sha256, "64 hexadecimal digits")
+    crc32c = take("crc32c", _is_crc32c, "the checksum's 4 bytes, big-endian, in base64, such as AAAAAA==")
     if mode == "reference" and reference is None:
         faults.append("referenceTrackId is needed in the mode reference")
     if faults:
         raise Problem("invalid-request", "; ".join(faults) + ".", {"faults": faults})
     if size == 0:
         raise Problem("empty-file", "The file has no bytes; export it again and upload that.")
+    _check_type(content_type)
     filename = clean_filename(filename)
-    return Wanted(filename, size, content_type, mode, genre, reference, replaces, sha256, crc32c)
+    digits = sha256.lower() if sha256 else None
+    return Wanted(filename, size, content_type, mode, genre, reference, replaces, digits, crc32c)
 
 
 def clean_filename(name: str) -> str:
-    """The name as text to show: no folders, no control or formatting characters, at most 255 characters."""
+    """The name as text to show, and never anything else: no folders, in Unicode's form NFC, on one line.
+
+    Control and formatting characters are taken out, such as those that reverse the reading direction
+    (Unicode Technical Report 36, "Bidirectional text spoofing"). At most 255 UTF-16 units, as firestore.rules count.
+    """
     last = re.split(r"[/\\]", name)[-1]
-    visible = "".join(c for c in last if unicodedata.category(c)[0] != "C")
-    return visible.strip()[:LONGEST_FILENAME] or "untitled"
+    visible = "".join(c for c in last if unicodedata.category(c) not in _INVISIBLE)
+    composed = unicodedata.normalize("NFC", visible).strip().encode("utf-16-le")
+    cleaned = composed[: 2 * LONGEST_FILENAME].decode("utf-16-le", "ignore").strip()  # no half of a pair at its end
+    return "untitled" if cleaned in ("", ".", "..") else cleaned
+
+
+def not_audio(detail: str) -> Problem:
+    """The refusal of a file that is none of those accepted; it names those that are."""
+    return Problem("not-audio", f"{detail} Accepted: {ACCEPTED}.", {"accepted": ACCEPTED})
 
 
 def audio_format(start: bytes) -> str | None:
@@ -70,9 +90,16 @@ def audio_format(start: bytes) -> str | None:
         return "flac"
     if start[:4] == b"OggS" and (b"\x01vorbis" in start[28:36] or b"OpusHead" in start[28:36]):
         return "ogg"
-    if start[:3] == b"ID3" or _is_mpeg_layer_3(start):
+    if _is_id3_tag(start) or _is_mpeg_layer_3(start):
         return "mp3"
     return None
+
+
+def _is_id3_tag(start: bytes) -> bool:
+    """ID3v2.4, section 3.1: version 2 to 4, flags, the size in four bytes of seven bits. The audio is behind it."""
+    if len(start) < 10 or start[:3] != b"ID3":
+        return False
+    return start[3] in (2, 3, 4) and start[5] & 0x0F == 0 and max(start[6:10]) < 0x80
 
 
 def _is_mpeg_layer_3(start: bytes) -> bool:
@@ -93,3 +120,25 @@ def _is_count(value: Any) -> bool:
 
 def _is_content_type(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[\w.+-]{1,60}/[\w.+-]{1,60}", value) is not None
+
+
+def _is_sha256(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-fA-F]{64}", value) is not None
+
+
+def _is_crc32c(value: Any) -> bool:
+    """Whether it is in the one form that Cloud Storage writes, so that both can be compared as texts."""
+    try:
+        checksum = base64.b64decode(value, validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        return False
+    return len(checksum) == 4 and base64.b64encode(checksum).decode() == value
+
+
+def _check_type(content_type: str) -> None:
+    """A type that cannot be right is refused before a byte is sent; what really arrives decides later."""
+    kind = content_type.lower()
+    if _OTHER_AUDIO.fullmatch(kind):
+        raise not_audio(f"{content_type} is audio that is not read; export the track in another format.")
+    if not _AUDIO_TYPES.fullmatch(kind):
+        raise not_audio(f"{content_type} is not audio.")

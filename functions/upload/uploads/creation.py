@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared import events, idempotency
+from shared import events, idempotency, observations
 from shared.documents import account, as_service
 from shared.documents.as_user import Denied, Exists, UserDocuments
 from shared.documents.records import NewTrack, Session, Tier, Track, Usage, User, Wanted
 from shared.identity import Caller
 from shared.plans import Plan, effective, renewal_after
 from shared.problems import Problem
-from uploads import sessions
+from uploads import accept, leases, sessions
+from uploads.placement import order_now
 
 ATTEMPTS = 3  # the rules may deny because another request was counted first: then the facts are read again
 RUNNING_AT_MOST = timedelta(seconds=30)  # the function's own timeout
 
 
-def create(
-    caller: Caller, wanted: Wanted, track_id: str, *, keyed: bool, region: str | None, origin: str | None
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Origin:
+    """Where an upload comes from."""
+
+    region: str | None  # what the client asks for
+    country: str | None
+    web: str | None  # the browser's origin
+
+
+def create(caller: Caller, body: Mapping[str, Any], track_id: str, *, keyed: bool, origin: Origin) -> dict[str, Any]:
     """The answer of 201: where to send the bytes. Raises Problem with the true cause of a refusal.
 
+    body: the announcement, as it was sent; see accept.wanted.
     keyed: an Idempotency-Key decided the track's id, so the track may be there from the first request.
     """
+    try:
+        return _created(caller, accept.wanted(body), track_id, keyed, origin)
+    except Problem:
+        observations.count("uploads.refused")
+        raise
+
+
+def _created(caller: Caller, wanted: Wanted, track_id: str, keyed: bool, origin: Origin) -> dict[str, Any]:
     documents = UserDocuments(caller)
     earlier = documents.track(track_id) if keyed else None
     if earlier is None:
@@ -40,7 +58,7 @@ def create(
         session = _earlier_session(earlier, wanted)
         if session is not None:
             return _answer(track_id, session, tier)
-    return _answer(track_id, _opened(caller, wanted, track_id, region, origin), tier)
+    return _answer(track_id, _opened(caller, wanted, track_id, origin), tier)
 
 
 def _create_counted(caller: Caller, documents: UserDocuments, wanted: Wanted, track_id: str) -> Tier:
@@ -48,6 +66,7 @@ def _create_counted(caller: Caller, documents: UserDocuments, wanted: Wanted, tr
     for _ in range(ATTEMPTS):
         now = datetime.now(UTC)
         plan = _active_plan(_profile(documents, caller), now)
+        observations.plan(caller.uid, plan.name)
         check_size(wanted.size_bytes, plan)
         tier = choose_tier(plan, documents.usage(), now)
         try:
@@ -69,23 +88,29 @@ def _earlier_session(track: Track, wanted: Wanted) -> Session | None:
         raise idempotency.other_body()
     if track.problem is not None:
         raise Problem(str(track.problem["code"]), str(track.problem["detail"]))
-    session = as_service.session(track.id)
-    if session is None and datetime.now(UTC) - track.created_at < RUNNING_AT_MOST:
+    if track.state == "cancelled":
+        raise Problem("conflict", "The upload with this Idempotency-Key was cancelled; take another key.")
+    session, now = as_service.session(track.id), datetime.now(UTC)
+    if session is None and now - track.created_at < RUNNING_AT_MOST:
         raise idempotency.still_running()
+    if session is not None and session.expires_at <= now and track.state == "awaiting-upload":
+        raise Problem("upload-expired", sessions.EXPIRED)
     return session
 
 
-def _opened(caller: Caller, wanted: Wanted, track_id: str, region: str | None, origin: str | None) -> Session:
-    where = sessions.region_for(region)
-    size, now = wanted.size_bytes, datetime.now(UTC)
+def _opened(caller: Caller, wanted: Wanted, track_id: str, origin: Origin) -> Session:
+    now = datetime.now(UTC)
     try:
-        session = sessions.open_session(caller.uid, track_id, size, wanted.content_type, where, origin, now)
+        regions = order_now(origin.region, origin.country, track_id)
+        session = sessions.open_session(caller.uid, track_id, wanted, regions, origin.web, now)
         as_service.put_session(track_id, session)
     except Exception as error:
         problem = error if isinstance(error, Problem) else Problem("unavailable", "The upload could not be opened.")
         _give_back(track_id, problem)
         raise problem from error
-    events.track_usage("upload.created", caller.uid, f"{track_id}/created", {"sizeBytes": size})
+    leases.opened(track_id)
+    observations.count("uploads.created")
+    events.track_usage("upload.created", caller.uid, f"{track_id}/created", {"sizeBytes": wanted.size_bytes})
     return session
 
 

@@ -5,20 +5,27 @@ A session's address is a credential: whoever has it can write the object. It is 
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from shared import clients, telemetry
-from shared.documents.records import Session, object_name
+from shared import clients, observations, telemetry
+from shared.documents.records import Session, Wanted, object_name
 from shared.problems import Problem
 from shared.settings import settings
+from uploads.health import health
+
+for _noisy in ("httpx", "httpcore", "urllib3"):  # they log addresses
+    logging.getLogger(_noisy).setLevel(logging.WARNING)
 
 LIFE = timedelta(hours=24)  # shorter than storage's week: an abandoned upload gives its count back the next day
+EXPIRED = "The upload was not finished within a day; its count was given back. Start a new upload."
 CHUNK_BYTES = 8 * 1024 * 1024
 DEADLINE_S = 10.0
+OPENING_DEADLINE_S = 5.0  # three regions fit in the function's time
 
 
 @dataclass(frozen=True)
@@ -27,27 +34,54 @@ class Progress:
     status: Literal["open", "complete", "gone"]
 
 
-def region_for(asked: str | None) -> str:
-    """The region whose bucket takes the upload; an unknown one falls back to us."""
-    return asked if asked is not None and asked in settings().upload_buckets else "us"
-
-
 def open_session(
-    uid: str, track_id: str, size_bytes: int, content_type: str, region: str, origin: str | None, now: datetime
+    uid: str, track_id: str, wanted: Wanted, regions: Sequence[str], origin: str | None, now: datetime
 ) -> Session:
-    """A session that takes exactly this many bytes and only creates. Raises Problem `unavailable`."""
-    bucket = settings().upload_buckets[region]
-    blob = clients.storage().bucket(bucket).blob(object_name(uid, track_id))
+    """A session in the first region that opens one: it takes exactly the announced bytes, and only creates.
+
+    Raises Problem `unavailable`.
+    """
+    for region in _worth_asking(regions):
+        bucket = settings().upload_buckets[region]
+        try:
+            url = _open(bucket, object_name(uid, track_id), wanted, origin)
+        except Exception as error:
+            health().failed(region)
+            observations.count(f"storage.failed.{region}")
+            telemetry.error("storage gave no upload session", error=type(error).__name__, region=region)
+            continue
+        health().worked(region)
+        observations.count(f"storage.ok.{region}")
+        return Session(url, region, bucket, now + LIFE)
+    detail = "Storage does not take uploads right now; nothing was counted. Try again in a minute."
+    raise Problem("unavailable", detail, headers={"Retry-After": "60"})
+
+
+def _worth_asking(regions: Sequence[str]) -> Iterator[str]:
+    none = True
+    for region in regions:
+        if health().may_try(region):
+            none = False
+            yield region
+    if none:
+        yield regions[0]  # all have failed lately: the upload would be refused otherwise
+
+
+def _open(bucket: str, name: str, wanted: Wanted, origin: str | None) -> str:
+    """A session's address. A CRC32C that is given here, storage itself holds the finished bytes to."""
+    blob = clients.storage().bucket(bucket).blob(name)
     blob.metadata = {"traceparent": telemetry.current_trace().traceparent}
-    try:
-        url = blob.create_resumable_upload_session(
-            content_type=content_type, size=size_bytes, origin=origin, if_generation_match=0, timeout=DEADLINE_S
-        )
-    except Exception as error:
-        telemetry.error("storage gave no upload session", error=type(error).__name__, region=region)
-        detail = "Storage does not take uploads right now; nothing was counted. Try again in a minute."
-        raise Problem("unavailable", detail, headers={"Retry-After": "60"}) from error
-    return Session(url, region, bucket, now + LIFE)
+    if wanted.crc32c is not None:
+        blob.crc32c = wanted.crc32c
+    url: str = blob.create_resumable_upload_session(
+        content_type=wanted.content_type,
+        size=wanted.size_bytes,
+        origin=origin,
+        if_generation_match=0,
+        timeout=OPENING_DEADLINE_S,
+        retry=None,  # another region is asked at once; the client's own retries take minutes
+    )
+    return url
 
 
 def progress(session: Session, size_bytes: int) -> Progress:
