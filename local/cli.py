@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from local import analyze
+from local import analyze, dead_letters
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,6 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     up = commands.add_parser("up", help="start the local cloud; Ctrl-C ends it")
     up.add_argument("--ready-file", type=Path, metavar="PATH", help="write the addresses as JSON once all is healthy")
+    up.add_argument("--model", action="store_true", help="with a small real model, so that the chat asks one")
     up.set_defaults(run=_up)
 
     demo = commands.add_parser("demo", help="a real track through the whole pipeline")
@@ -24,9 +25,11 @@ def main(arguments: list[str] | None = None) -> int:
     demo.set_defaults(run=_demo)
 
     analyze.add_parser(commands)
+    dead_letters.add_parser(commands)
 
-    upload = commands.add_parser("upload", help="upload a file to the running local cloud and wait for its analysis")
-    upload.add_argument("file", type=Path)
+    upload = commands.add_parser("upload", help="upload files to the running local cloud and wait for their analyses")
+    upload.add_argument("files", nargs="*", type=Path, metavar="FILE", help="none: go on with what is unfinished")
+    upload.add_argument("--priority", type=int, default=0, help="the highest goes first, then the oldest (default 0)")
     _with_cloud(upload)
     upload.set_defaults(run=_upload)
 
@@ -35,6 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
     chat.add_argument("--track", required=True, metavar="ID")
     _with_cloud(chat)
     chat.set_defaults(run=_chat)
+
+    top = commands.add_parser("top", help="how the service stands, live: requests, queue, cost, instances")
+    top.add_argument("--once", action="store_true", help="print one frame and end")
+    top.add_argument("--url", help="the metrics function; without it, the running local cloud's")
+    top.add_argument("--token", help="an ID token with the claim operator; needed with --url")
+    top.add_argument("--ready-file", metavar="PATH", help="the running cloud's ready file")
+    top.set_defaults(run=_top)
 
     token = commands.add_parser("token", help="make a local user and print an ID token")
     token.add_argument("--uid", required=True)
@@ -72,7 +82,7 @@ def _with_cloud(parser: argparse.ArgumentParser) -> None:
 def _up(options: argparse.Namespace) -> int:
     from local import cloud
 
-    return cloud.up(options.ready_file, lambda line: print(line, flush=True))
+    return cloud.up(options.ready_file, lambda line: print(line, flush=True), with_model=options.model)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -84,13 +94,19 @@ def _demo(options: argparse.Namespace) -> int:
 def _upload(options: argparse.Namespace) -> int:
     from local import producer
 
-    return producer.upload(options.file, options.ready_file, options.uid, options.plan)
+    return producer.upload(options.files, options.ready_file, options.uid, options.plan, options.priority)
 
 
 def _chat(options: argparse.Namespace) -> int:
     from local import producer
 
     return producer.chat(options.text, options.track, options.ready_file, options.uid, options.plan)
+
+
+def _top(options: argparse.Namespace) -> int:
+    from local import top
+
+    return top.run(options.url, options.token, options.ready_file, once=options.once)
 
 
 def _token(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from local import emulators
+from local import emulators, model
 from local.processes import FreePorts, Part, accepts_tcp, answers_http
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,9 +34,10 @@ class Addresses:
     token: str
 
     @classmethod
-    def choose(cls, ports: FreePorts) -> Addresses:
-        names = ["firestore", "pubsub", "storage", "redis", "upstash", "router", "scheduler", "inbox"]
+    def choose(cls, ports: FreePorts, *, with_model: bool = False) -> Addresses:
+        names = ["firestore", "pubsub", "storage", "redis", "upstash", "router", "scheduler", "inbox", "run_api"]
         names += [deployable["name"] for deployable in deployables()]
+        names += ["model"] if with_model else []
         return cls({name: ports.take() for name in names}, secrets.token_hex(24))
 
     def host(self, name: str) -> str:
@@ -57,6 +59,11 @@ class Addresses:
             "FIRESTORE_EMULATOR_HOST": self.host("firestore"),
             "PUBSUB_EMULATOR_HOST": self.host("pubsub"),
             "STORAGE_EMULATOR_HOST": self.url("storage"),
+            "SLACK_WEBHOOK_URL": f"{self.url('inbox')}/slack/operators",
+            "DISCORD_WEBHOOK_URL": f"{self.url('inbox')}/discord/operators",
+            "ACTIONS": os.environ.get("ACTIONS", "on"),
+            "RUN_API_URL": self.url("run_api"),
+            **(model.settings(self.url("model")) if "model" in self.ports else {}),
         }
 
 
@@ -88,11 +95,25 @@ def service_parts(at: Addresses, data: Path) -> list[Part]:
     ]
 
 
+def model_parts(at: Addresses) -> list[Part]:
+    """The small local model, where it is asked for."""
+    if "model" not in at.ports:
+        return []
+    port = at.ports["model"]
+    command = [sys.executable, "-m", "local.model", "--port", str(port)]
+    return [Part("model", command, port, answers_http(port, "/health"), chatty=True)]
+
+
 def event_parts(at: Addresses) -> list[Part]:
     """What delivers events and ticks: started once the topics are there."""
     routes = {d["name"]: at.url(d["name"]) for d in deployables() if d["trigger"]}
     pubsub = ["--pubsub", at.host("pubsub"), "--project", PROJECT]
-    return [_module(at, "router", [*pubsub, "--routes", json.dumps(routes)]), _module(at, "scheduler", pubsub)]
+    run_api = ["--router", at.url("router"), "--project", PROJECT]
+    return [
+        _module(at, "router", [*pubsub, "--routes", json.dumps(routes)]),
+        _module(at, "scheduler", pubsub),
+        _module(at, "run_api", run_api, at.settings),
+    ]
 
 
 def function_parts(at: Addresses) -> list[Part]:
@@ -102,14 +123,27 @@ def function_parts(at: Addresses) -> list[Part]:
 
 def _function(at: Addresses, deployable: Mapping[str, Any]) -> Part:
     name, port = deployable["name"], at.ports[deployable["name"]]
+    environment = {**at.settings, **instance_environment(deployable)}
+    return Part(name, function_command(deployable, port), port, answers_http(port, "/robots.txt"), environment)
+
+
+def function_command(deployable: Mapping[str, Any], port: int) -> list[str]:
     command = [sys.executable, "-m", "functions_framework", "--target", deployable["entryPoint"]]
     command += ["--source", f"{deployable['source']}/main.py", "--signature-type", deployable["signature"]]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
-    environment = {**at.settings, "THREADS": str(deployable["threads"]), "PYTHONUNBUFFERED": "1"}
-    return Part(name, command, port, answers_http(port, "/robots.txt"), environment)
+    return [*command, "--host", "127.0.0.1", "--port", str(port)]
 
 
-def _module(at: Addresses, name: str, options: Sequence[str]) -> Part:
+def instance_environment(deployable: Mapping[str, Any]) -> dict[str, str]:
+    """What an instance of a function has beside the settings."""
+    return {
+        "THREADS": str(deployable["threads"]),
+        "INSTANCE_CPUS": str(deployable["cpu"]),
+        "INSTANCE_MEMORY_MIB": str(deployable["memoryMib"]),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _module(at: Addresses, name: str, options: Sequence[str], settings: Mapping[str, str] | None = None) -> Part:
     port = at.ports[name]
     command = [sys.executable, "-m", f"local.{name}", "--port", str(port), *options]
-    return Part(name, command, port, answers_http(port, "/health"), {"PYTHONUNBUFFERED": "1"})
+    return Part(name, command, port, answers_http(port, "/health"), {**(settings or {}), "PYTHONUNBUFFERED": "1"})

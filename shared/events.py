@@ -82,7 +82,7 @@ def handle(cloud_event: Any, work: Callable[[Event], None]) -> None:
     """Runs the work of an event. A permanent error is recorded and acknowledged; a passing one is raised again."""
     try:
         event = received(cloud_event)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         telemetry.error("an event that cannot be read was dropped", error=repr(error))
         return
     with _traced(event):

@@ -35,6 +35,7 @@ class Member:
 class Incident:
     id: str
     group: str
+    title: str  # of the first alert: the incident keeps its name from the first message to the last
     severity: str
     opened_at: float
     members: Mapping[str, Member]  # by the alert's key
@@ -43,12 +44,6 @@ class Incident:
     notices: int = 0  # how many were written
     told: bool = field(default=False)  # whether operators were told, rather than silenced
 
-    @property
-    def title(self) -> str:
-        """The first alert that still fires, else the first of all."""
-        firing = [member for member in self.members.values() if member.resolved_at is None]
-        return (firing or list(self.members.values()))[0].title
-
     def noted(self, at: float, text: str) -> Incident:
         return replace(self, timeline=(*self.timeline, Entry(at, text))[-TIMELINE_MOST:])
 
@@ -56,7 +51,8 @@ class Incident:
 def opened(transition: Transition) -> Incident:
     moment = datetime.fromtimestamp(transition.at, UTC)
     incident_id = f"{moment:%Y%m%d-%H%M%S}-{transition.alert.group}"
-    return joined(Incident(incident_id, transition.alert.group, "warning", transition.at, {}), transition)
+    title = transition.alert.titled(transition.label)
+    return joined(Incident(incident_id, transition.alert.group, title, "warning", transition.at, {}), transition)
 
 
 def joined(incident: Incident, transition: Transition) -> Incident:
@@ -117,6 +113,7 @@ def of_document(incident_id: str, data: Mapping[str, Any]) -> Incident:
     return Incident(
         incident_id,
         data["group"],
+        data["title"],
         data["severity"],
         data["openedAt"].timestamp(),
         dict(sorted(members.items(), key=lambda item: item[1].fired_at)),
