@@ -24,10 +24,14 @@ bench: bench-engine
 bench-%: .venv/.installed
 	@$(BIN)/python -m benchmarks.$(subst -,_,$*)
 
-# The development lock, made anew from pyproject.toml.
+# The locks, made anew: what is developed with, from pyproject.toml, and what each function gets, from its requirements.in;
+# the versions of the second are those of the first.
+PIP_COMPILE = $(BIN)/pip-compile --quiet --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host \
+	--no-emit-find-links --no-annotate
 lock: .venv/.installed
-	$(BIN)/pip-compile --quiet --extra dev --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host \
-		--no-emit-find-links --no-annotate --output-file requirements-dev.txt pyproject.toml
+	$(PIP_COMPILE) --extra dev --output-file requirements-dev.txt pyproject.toml
+	@for function in upload analyze chat metrics; do $(PIP_COMPILE) --constraint requirements-dev.txt \
+		--output-file functions/$$function/requirements.txt functions/$$function/requirements.in || exit 1; done
 
 .venv/.installed: requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "prodai needs Python 3.11, 3.12 or 3.13; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12")'
