@@ -89,9 +89,11 @@ check_surroundings() {
 	[[ ${CONFIRM_PROJECT:-} == "$GOOGLE_CLOUD_PROJECT" ]] ||
 		fail 2 "this is for the project $GOOGLE_CLOUD_PROJECT; set CONFIRM_PROJECT=$GOOGLE_CLOUD_PROJECT to say that it is meant"
 	if [[ $MODE == deploy || $MODE == setup || $MODE == front ]]; then
+		command -v git >/dev/null || fail 2 "git is missing; it tells which commit is deployed"
 		[[ ! $(git status --porcelain -- "${DEPLOYED_FILES[@]}") ]] ||
 			fail 2 "there are uncommitted changes in what is deployed; commit or stash them: git status ${DEPLOYED_FILES[*]}"
 	fi
+	gcloud auth print-access-token --quiet | "$PYTHON" -m deploy.permissions "$GOOGLE_CLOUD_PROJECT" "$MODE" || exit 2
 }
 
 google() { gcloud "$@" --project="$GOOGLE_CLOUD_PROJECT" --quiet; }
@@ -139,7 +141,7 @@ report() { # at the end, however it came: what was done and what was not
 deploy_one() {
 	stage_bundle
 	[[ ! $DRY_RUN ]] || {
-		describe_deployment
+		SECRETS=${SECRETS//\?/} describe_deployment
 		return
 	}
 	pin_secrets
@@ -220,15 +222,20 @@ stage_bundle() {
 }
 
 pin_secrets() { # to the newest version: so a new one is a reason to deploy, and a rollback brings back the old one
-	local pairs pair name
+	local pairs pair name pinned=()
 	IFS=, read -ra pairs <<<"$SECRETS"
 	for pair in "${pairs[@]}"; do
 		name=${pair%%=*}
 		[[ ${VERSIONS[$name]:-} ]] || VERSIONS[$name]=$(google secrets versions list "$name" --filter=state=enabled \
 			--sort-by=~createTime --limit=1 --format='value(name.basename())')
-		[[ ${VERSIONS[$name]} ]] || fail 1 "the secret $name has no value; ./deploy.sh setup says how to give it one"
-		SECRETS=${SECRETS/$name:latest/$name:${VERSIONS[$name]}} BUNDLE+=-v${VERSIONS[$name]}
+		BUNDLE+=-v${VERSIONS[$name]:-0}
+		if [[ ${VERSIONS[$name]} ]]; then
+			pinned+=("$name=$name:${VERSIONS[$name]}")
+		elif [[ $pair != *'?' ]]; then
+			fail 1 "the secret $name has no value; ./deploy.sh setup says how to give it one"
+		fi
 	done
+	SECRETS=$(IFS=, && echo "${pinned[*]}")
 }
 
 smoke_test() {
@@ -280,14 +287,15 @@ ask_candidate() { # one real request: ours answers strangers with a problem; wha
 
 tune_subscription() { # Eventarc's own subscription waits 10 s for an answer, and drops an event after a day
 	[[ $TRIGGER == topic:* ]] || return 0
-	local topic=${TRIGGER#topic:} trigger subscription wanted found
+	local topic=${TRIGGER#topic:} trigger subscription wanted found ack_s attempts least most
+	read -r ack_s attempts least most < <("$PYTHON" -m deploy.delivery subscription)
 	trigger=$(google functions describe "$NAME" --gen2 --region="$PLACE" --format='value(eventTrigger.trigger)')
 	subscription=$(google eventarc triggers describe "$trigger" --location="$PLACE" --format='value(transport.pubsub.subscription)')
-	wanted="600 projects/$GOOGLE_CLOUD_PROJECT/topics/$topic-dead-letter"
+	wanted="$ack_s projects/$GOOGLE_CLOUD_PROJECT/topics/$topic-dead-letter"
 	found=$(google pubsub subscriptions describe "$subscription" \
 		--format='value[separator=" "](ackDeadlineSeconds,deadLetterPolicy.deadLetterTopic)')
-	[[ $found == "$wanted" ]] || change pubsub subscriptions update "$subscription" --ack-deadline=600 \
-		--dead-letter-topic="$topic-dead-letter" --max-delivery-attempts=20 --min-retry-delay=10s --max-retry-delay=600s
+	[[ $found == "$wanted" ]] || change pubsub subscriptions update "$subscription" --ack-deadline="$ack_s" \
+		--dead-letter-topic="$topic-dead-letter" --max-delivery-attempts="$attempts" --min-retry-delay="$least" --max-retry-delay="$most"
 }
 
 main "$@"

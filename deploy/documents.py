@@ -35,7 +35,7 @@ class Api:
     def get(self, path: str) -> dict[str, Any] | None:
         """None for NOT_FOUND, and for that alone. Raises urllib.error.HTTPError."""
         try:
-            return self._ask("GET", path, None)
+            return self.ask("GET", path, None)
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
@@ -43,9 +43,9 @@ class Api:
 
     def change(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         sys.stderr.write(f"{method} {self._base}{path}\n")
-        return {"name": "NEW"} if self._dry_run else self._ask(method, path, body)
+        return {"name": "NEW"} if self._dry_run else self.ask(method, path, body)
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+    def ask(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         request = urllib.request.Request(self._base + path, data, headers, method=method)  # noqa: S310  # https above

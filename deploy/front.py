@@ -21,7 +21,7 @@ from deploy.preflight import PLACES
 PATHS: Mapping[str, Sequence[str]] = {
     "upload": ("/v1/uploads", "/v1/uploads/*", "/v1/edge-upload", "/v1/account"),
     "chat": ("/v1/chat",),
-    "metrics": ("/v1/metrics", "/metrics", "/v1/events", "/v1/controls"),
+    "metrics": ("/v1/metrics", "/metrics", "/v1/status", "/v1/events", "/v1/controls"),
 }
 API = "https://www.googleapis.com/compute/v1"
 

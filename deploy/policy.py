@@ -2,8 +2,8 @@
 
     gcloud … get-iam-policy … --format=json | python3 -m deploy.policy PROJECT NUMBER RESOURCE
 
-RESOURCE is `project`, `bucket`, `topic:NAME` or `secret:NAME`. Prints the policy to set, with the etag that was read,
-so that a change made in between is refused and not lost; prints nothing where every right is given already.
+RESOURCE is `project`, `bucket`, `topic:NAME`, `secret:NAME` or `account:NAME`. Prints the policy to set, with the etag
+that was read, so that a change made in between is refused and not lost; prints nothing where every right is given.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ def wanted(resource: str, project: str, number: str) -> Iterator[tuple[str, str]
             yield "roles/pubsub.publisher", member
         elif kind == "secret" and name in rights["secrets"]:
             yield "roles/secretmanager.secretAccessor", member
+        elif kind == "account" and name in rights.get("actsAs", []):
+            yield "roles/iam.serviceAccountUser", member
     if kind == "project":
         for agent, roles in agents().items():
             yield from ((role, f"serviceAccount:{agent.replace('NUMBER', number)}") for role in roles)

@@ -21,13 +21,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from deploy import delivery
 from shared import settings
 from shared.events import TOPICS
 from shared.problems import Problem
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACES: Mapping[str, str] = {"us": "us-central1", "eu": "europe-west1", "asia": "asia-northeast1"}
-SECRETS = ("UPSTASH_REDIS_REST_TOKEN", "METRICS_TOKEN")
+SECRETS = tuple(setting.name for setting in settings.TABLE if setting.purpose.endswith("(secret)"))
 FIELD_END = "\x1f"  # the ASCII unit separator: settings hold every other sign
 LOCAL_ONLY = ("ALLOW_UNSIGNED_TOKENS", "FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "STORAGE_EMULATOR_HOST")
 TICK_TOPIC = "tick"
@@ -57,7 +58,7 @@ class Row(NamedTuple):
     timeout_s: int
     min_instances: int
     max_instances: int
-    secrets: str  # NAME=SECRET:VERSION,…
+    secrets: str  # NAME=SECRET:latest,…  and a `?` after one that need not have a value
     variables: str  # NAME=VALUE|…
     fingerprint: str  # of all of the above: equal rows give equal ones
 
@@ -75,6 +76,12 @@ def accounts() -> dict[str, dict[str, Any]]:
     """Who may do what: the service accounts of each function, of the triggers and of the builds."""
     rows: dict[str, dict[str, Any]] = _rights()["accounts"]
     return rows
+
+
+def acted_as() -> list[str]:
+    """The accounts as which another one may act: who scales a service, deploys it under its own account."""
+    wanted_by_others = {name for rights in accounts().values() for name in rights.get("actsAs", [])}
+    return [name for name in accounts() if name in wanted_by_others]
 
 
 def agents() -> dict[str, list[str]]:
@@ -104,7 +111,7 @@ def plan(asked: Sequence[str], regions: str, environment: Mapping[str, str]) -> 
     home region alone: in three regions it would be given every message three times.
     """
     deployables = wanted(asked)
-    faults = setting_faults(environment)
+    faults = [*setting_faults(environment), *delivery.faults(delivery.table())]
     faults += [f"{deployable['name']}: {fault}" for deployable in deployables for fault in table_faults(deployable)]
     if faults:
         raise Faults("\n".join(faults))
@@ -147,7 +154,7 @@ def _rows(
             timeout_s=deployable["timeoutS"],
             min_instances=deployable["minInstances"],
             max_instances=deployable["maxInstances"],
-            secrets=",".join(f"{name}={name}:latest" for name in accounts()[deployable["name"]]["secrets"]),
+            secrets=",".join(_secret(name) for name in accounts()[deployable["name"]]["secrets"]),
             variables=_variables(environment, deployable["threads"]),
             fingerprint="",
         )
@@ -158,6 +165,11 @@ def _variables(environment: Mapping[str, str], threads: int) -> str:
     """Separated by `|`, since lists of settings hold commas."""
     given = {name: environment[name] for name in passed_settings() if environment.get(name)}
     return "|".join(f"{name}={value}" for name, value in {**given, "THREADS": str(threads)}.items())
+
+
+def _secret(name: str) -> str:
+    needed = any(setting.name == name and setting.default is None for setting in settings.TABLE)
+    return f"{name}={name}:latest" + ("" if needed else "?")
 
 
 def _trigger(trigger: Mapping[str, Any], bucket: str) -> str:
@@ -182,7 +194,11 @@ def setting_faults(environment: Mapping[str, str]) -> list[str]:
 
 def _as_deployed(environment: Mapping[str, str]) -> dict[str, str]:
     given = {name: environment[name] for name in passed_settings() if name in environment}
-    return {**given, **dict.fromkeys(SECRETS, "kept by Secret Manager"), "K_SERVICE": "a deployed function"}
+    return {
+        **given,
+        **dict.fromkeys(SECRETS, "https://kept.by.secret.manager.invalid"),
+        "K_SERVICE": "a deployed function",
+    }
 
 
 def passed_settings() -> list[str]:

@@ -4,9 +4,6 @@
 
 readonly APIS=(cloudfunctions run cloudbuild artifactregistry eventarc pubsub cloudscheduler firestore firebaserules identitytoolkit
 	secretmanager storage iam compute)
-readonly TOPICS=(track-queued track-analysed track-failed usage tick)
-readonly SECRET_NAMES=(UPSTASH_REDIS_REST_TOKEN METRICS_TOKEN)
-readonly TICK_CRON='* * * * *'
 readonly DATABASE_LOCATION=nam5 # a multi-region: one region may fail; it cannot be changed later
 
 set_up() {
@@ -14,6 +11,8 @@ set_up() {
 		fail 1 "the project $GOOGLE_CLOUD_PROJECT cannot be seen; is it the right one, and who is signed in? gcloud auth list"
 	readonly PROJECT_NUMBER
 	mkdir -p .prodai
+	read -ra SECRET_NAMES < <("$PYTHON" -c 'from deploy import preflight; print(*preflight.SECRETS)')
+	read -ra TOPICS < <("$PYTHON" -c 'from deploy import delivery; print(*delivery.topics())')
 	LEFT=(apis accounts topics buckets secrets database schedule rights documents)
 	trap report EXIT
 	while ((${#LEFT[@]})); do
@@ -107,20 +106,28 @@ for row in json.load(open("firestore.indexes.json"))["fieldOverrides"]:
 }
 
 set_up_schedule() {
-	local place there
+	local place there cron
 	place=$("$PYTHON" -m deploy.buckets place "${HOME_REGION:-us}")
-	there=$(google scheduler jobs list --location="$place" --format='value(name.basename())')
-	[[ ! $(missing_from "$there" prodai-tick) ]] ||
-		change scheduler jobs create pubsub prodai-tick --location="$place" --schedule="$TICK_CRON" --topic="projects/$GOOGLE_CLOUD_PROJECT/topics/tick" --message-body='{}'
+	cron=$("$PYTHON" -m deploy.delivery cron)
+	there=$(google scheduler jobs list --location="$place" --format='value[separator=" "](name.basename(),schedule)')
+	if [[ $there != *prodai-tick* ]]; then
+		change scheduler jobs create pubsub prodai-tick --location="$place" --schedule="$cron" \
+			--topic="projects/$GOOGLE_CLOUD_PROJECT/topics/tick" --message-body='{}'
+	elif [[ $(missing_from "$there" "prodai-tick $cron") ]]; then
+		change scheduler jobs update pubsub prodai-tick --location="$place" --schedule="$cron"
+	fi
 }
 
 set_up_rights() {
 	local topic name pair
 	google storage service-agent >/dev/null # storage's agent is made when it is first asked for
 	grant project projects "$GOOGLE_CLOUD_PROJECT"
-	for topic in track-queued track-analysed track-failed usage; do grant "topic:$topic" pubsub topics "$topic"; done
+	for topic in "${TOPICS[@]}"; do grant "topic:$topic" pubsub topics "$topic"; done
 	for name in "${SECRET_NAMES[@]}"; do grant "secret:$name" secrets "$name"; done
 	for pair in ${UPLOAD_BUCKETS//,/ }; do grant bucket storage buckets "gs://${pair#*=}"; done
+	for name in $("$PYTHON" -c 'from deploy import preflight; print(*preflight.acted_as())'); do
+		grant "account:$name" iam service-accounts "$(account "$name")"
+	done
 }
 
 not_there_yet() { # in a dry run, what it would have made cannot be listed; else an error stays an error

@@ -37,13 +37,13 @@ class Failed(Exception):  # noqa: N818  # the sentence reads so: smoke.Failed
 
 
 def make_environment(requirements: Path, folder: Path) -> Path:
-    """The Python of a virtual environment with exactly these requirements. Raises Failed."""
+    """The Python of a virtual environment with these requirements, and not one that they do not name. Raises Failed."""
     python = folder / "bin" / "python"
     complete = folder / "complete"
     if complete.exists() and complete.read_bytes() == requirements.read_bytes():
         return python
     venv.create(folder, with_pip=True, clear=True)
-    install = ["-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check"]
+    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--disable-pip-version-check"]
     _run([str(python), *install, "--requirement", str(requirements)], folder, dict(_surroundings()))
     complete.write_bytes(requirements.read_bytes())
     return python

@@ -16,7 +16,7 @@ from typing import Any
 
 import requests
 
-from local import emulators, parts, pubsub, readyfile
+from local import emulators, model, parts, pubsub, readyfile
 from local.logs import Log
 from local.parts import PROJECT, RULES, Addresses
 from local.processes import FreePorts, Part, Processes
@@ -49,7 +49,9 @@ class Cloud:
             "upstash": {"url": at.url("upstash"), "token": at.token},
             "router": at.url("router"),
             "inbox": at.url("inbox"),
+            "runApi": at.url("run_api"),
             "console": None,
+            **({"model": at.url("model")} if "model" in at.ports else {}),
             "log": str(self.log.path),
             "pids": self._processes.pids,
         }
@@ -63,15 +65,22 @@ class Cloud:
 
 @contextmanager
 def running(
-    stop: threading.Event, *, quiet: bool = False, ready_file: Path | None = None, tell: Callable[[str], None]
+    stop: threading.Event,
+    *,
+    quiet: bool = False,
+    ready_file: Path | None = None,
+    with_model: bool = False,
+    tell: Callable[[str], None],
 ) -> Iterator[Cloud]:
     """A local cloud, healthy inside the block and gone after it, whatever happens.
 
-    Raises emulators.MissingPart or processes.StartError, each with what to do.
+    Raises emulators.MissingPart, model.MissingModel or processes.StartError, each with what to do.
     """
     from local.logs import default_terminal
 
     emulators.firestore_command(0, RULES, PROJECT)  # what is missing is said before anything starts
+    if with_model:
+        model.check()
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     log = Log(readyfile.STATE / "logs" / f"{name}.log", None if quiet else default_terminal())
     _forget_old_logs(log.path.parent)
@@ -80,7 +89,7 @@ def running(
     ports = FreePorts()
     processes = Processes(log, ports, parts.ROOT)
     try:
-        addresses = Addresses.choose(ports)
+        addresses = Addresses.choose(ports, with_model=with_model)
         cloud = Cloud(log, addresses, processes, own_file.resolve())
         _start_all(processes, addresses, data, stop, tell)
         cloud.write_ready_file()
@@ -93,10 +102,10 @@ def running(
         log.close()
 
 
-def up(ready_file: Path | None, tell: Callable[[str], None]) -> int:
+def up(ready_file: Path | None, tell: Callable[[str], None], *, with_model: bool = False) -> int:
     """Runs a local cloud until Ctrl-C or SIGTERM; 1 where a part it cannot do without has died."""
     stop = stop_on_signals()
-    with running(stop, ready_file=ready_file, tell=tell) as cloud:
+    with running(stop, ready_file=ready_file, with_model=with_model, tell=tell) as cloud:
         tell(f"ready; log: {cloud.log.path}; Ctrl-C ends it")
         reason = cloud.watch(stop)
     tell("everything is ended" if reason is None else f"ended: {reason}")
@@ -113,7 +122,7 @@ def stop_on_signals() -> threading.Event:
 def _start_all(
     processes: Processes, at: Addresses, data: Path, stop: threading.Event, tell: Callable[[str], None]
 ) -> None:
-    emulator_parts, services = parts.emulator_parts(at), parts.service_parts(at, data)
+    emulator_parts, services = parts.emulator_parts(at), [*parts.service_parts(at, data), *parts.model_parts(at)]
     functions = parts.function_parts(at)
     for part in (*emulator_parts, *services, *functions):
         processes.start(part)

@@ -96,8 +96,6 @@ def _answer(client: Client, track_id: str, screen: _Silent) -> dict[str, Any]:
     for name, data in client.ask(QUESTION, [track_id], "en"):
         if name == "delta":
             screen.delta(data["text"])
-        elif name == "error":
-            raise Refused(data)
         elif name == "done":
             done = data
     screen.say("")

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -107,6 +108,8 @@ class Lane:
         self._timeout_s = float(deployable["timeoutS"])
         self._project = project
         self._url = url
+        self._targets = [url]  # the first instance, and those that scaling added
+        self._turn = itertools.count()
         self._emulator = emulator
         self._session = session
         self._topic = ""
@@ -195,19 +198,24 @@ class Lane:
             )
             return None
 
+    def spread(self, further: Sequence[str]) -> None:
+        """Delivers to further instances as well, in turn."""
+        self._targets = [self._url, *further]
+
     async def _post(self, event: CloudEvent) -> tuple[int | None, str | None]:
+        url = self._targets[next(self._turn) % len(self._targets)]
         patience_ends = time.monotonic() + START_PATIENCE_S
         timeout = aiohttp.ClientTimeout(total=self._timeout_s)
         while True:
             try:
                 async with self._session.post(
-                    self._url, data=event.body, headers=event.headers, timeout=timeout, allow_redirects=False
+                    url, data=event.body, headers=event.headers, timeout=timeout, allow_redirects=False
                 ) as answer:
                     await answer.read()
                     return answer.status, None
             except aiohttp.ClientConnectorError as error:
                 if time.monotonic() > patience_ends:
-                    return None, f"nobody listens at {self._url} ({error.os_error.strerror})"
+                    return None, f"nobody listens at {url} ({error.os_error.strerror})"
                 await asyncio.sleep(START_POLL_S)
             except TimeoutError:
                 return 504, f"no answer within {self._timeout_s:g} s"
@@ -281,6 +289,15 @@ class Router:
             self.deliveries.append(again[-1])
         return web.json_response([asdict(delivery) for delivery in again])
 
+    async def targets(self, request: web.Request) -> web.Response:
+        """Spreads a subscription's events over further instances: `{"subscription", "urls"}`."""
+        try:
+            body = await request.json()
+            self.lanes[body["subscription"]].spread([str(url) for url in body["urls"]])
+        except (KeyError, TypeError, ValueError) as error:
+            return web.json_response({"error": f"no such subscription or list: {error}"}, status=400)
+        return web.json_response({"urls": body["urls"]})
+
 
 def application(host: str, project: str, routes: Mapping[str, str], deployables: Mapping[str, Any]) -> web.Application:
     """The router as a web application that delivers as long as it runs."""
@@ -309,6 +326,7 @@ def application(host: str, project: str, routes: Mapping[str, str], deployables:
     app.router.add_get("/health", router.health)
     app.router.add_get("/deliveries", router.list_deliveries)
     app.router.add_post("/replay", router.replay)
+    app.router.add_post("/targets", router.targets)
     return app
 
 

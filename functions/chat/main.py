@@ -1,73 +1,76 @@
 """chat: `POST /v1/chat`, streamed or as JSON, and the opening message after each analysis.
 
-The clients are synchronous, so whatever calls one runs in a thread; the streams themselves hold none.
+Asynchronous: a stream holds a task, no thread. Firestore's and Pub/Sub's clients are synchronous and run in threads.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import functools
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import functions_framework
 import functions_framework.aio
 
-from assistant import conversations
-from assistant.questions import question
-from assistant.streaming import OpenStream, sentences, wants_json
+from assistant import answers, conversations, images, journal
+from assistant.production import Productions, Work
+from assistant.questions import Question, question
+from assistant.streaming import OpenStream, StreamedResponse, wants_json
+from assistant.threads import in_thread
 from shared import events, http
 from shared.http import Answer, Endpoint, Request
-from shared.problems import Problem
 from shared.settings import settings_or_exit
 
 settings_or_exit()
 
-THREADS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="chat")
+OPENS_AFTER_S = 0.25  # a refusal known by then is told by the status, a later one by the stream's `error` event
+CLIENT_LEFT = 499  # what proxies log for it; nobody receives it
+WORK = Work(conversations.ask, answers.pieces, conversations.keep, conversations.stored, journal.read)
+PRODUCTIONS = Productions(WORK, journal.Journal(journal.append))
 
 
-def _ask(request: Request) -> Answer:
-    caller, headers = http.admit(request, "chat")
-    asked = conversations.ask(caller, question(request.json()), request.headers)
-    if wants_json(request):
-        return http.json_answer(200, conversations.answer(asked), headers)
-    return OpenStream(asked, headers)
+async def _ask(request: Request) -> Answer:
+    caller, headers = await http.admit_async(request, "chat")
+    large = len(request.body) > http.LARGEST_BODY_BYTES  # with pictures, which take a while to check
+    asked = await in_thread(_question, request) if large else _question(request)
+    listener = PRODUCTIONS.listen(conversations.named(caller, asked, request.headers))
+    try:
+        await (listener.ended() if wants_json(request) else listener.accepted(OPENS_AFTER_S))
+    except BaseException:
+        listener.close()
+        raise
+    if not wants_json(request):
+        return OpenStream(listener, headers)
+    listener.close()
+    return http.json_answer(200, listener.draft.as_json(), headers)
+
+
+def _question(request: Request) -> Question:
+    return question(request.json(images.LARGEST_BODY_BYTES))
 
 
 ENDPOINTS = (Endpoint("POST", "/v1/chat", _ask),)
 
 
-async def _in_thread(work: Callable[..., Any], *arguments: Any) -> Any:
-    """As asyncio.to_thread, whose pool has five threads on one CPU: these threads wait for the network."""
-    call = functools.partial(contextvars.copy_context().run, work, *arguments)
-    return await asyncio.get_running_loop().run_in_executor(THREADS, call)
-
-
 @functions_framework.aio.http
 async def chat(request: Any) -> Any:
-    from starlette.responses import StreamingResponse
-
-    answer = await _in_thread(http.respond, await http.from_starlette(request), ENDPOINTS)
+    responding = asyncio.ensure_future(http.respond_async(await http.from_starlette(request), ENDPOINTS))
+    gone = asyncio.ensure_future(_gone(request.receive))
+    await asyncio.wait({responding, gone}, return_when=asyncio.FIRST_COMPLETED)
+    if not responding.done():
+        responding.cancel()
+        return http.to_starlette(Answer(CLIENT_LEFT, ""))
+    answer = responding.result()
     if isinstance(answer, OpenStream):
-        return StreamingResponse(_events(answer), headers=answer.headers)
+        return StreamedResponse(answer, gone)
+    gone.cancel()
     return http.to_starlette(answer)
 
 
-async def _events(stream: OpenStream) -> AsyncIterator[str]:
-    asked = stream.asked
-    yield stream.event("message.start", {"conversationId": asked.conversation_id, "messageId": asked.message_id})
-    try:
-        answered = await _in_thread(conversations.answer, asked)
-    except Exception as error:
-        problem = error if isinstance(error, Problem) else http.unexpected(error)
-        yield stream.event("error", problem.as_dict())
-        return
-    for piece in sentences(answered["answer"]):
-        yield stream.event("delta", {"text": piece})
-    yield stream.event("usage", answered["usage"])
-    yield stream.event("done", answered)
+async def _gone(receive: Callable[[], Awaitable[Any]]) -> None:
+    """Ends when the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 @functions_framework.cloud_event

@@ -102,6 +102,10 @@ class StorageProcess:
     def stop(self) -> int:
         return self._end(signal.SIGTERM)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     @cached_property
     def client(self) -> Any:
         """Google's client, talking to this process."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import re
@@ -14,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy import bundle, documents
-from tests.contract import google_stand_in
-from tests.contract.google_stand_in import Google
+from deploy import bundle, documents, preflight
+from tests.contract import gcloud, google_stand_in
+from tests.contract.google_stand_in.functions import given
+from tests.contract.google_stand_in.project import Google
 
 pytestmark = [
     pytest.mark.xdist_group("deploy"),
@@ -70,11 +72,20 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     git(folder, "init", "--quiet")
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message", "All of it")
+    compileall.compile_dir(folder, quiet=1)
     return folder
 
 
+@pytest.fixture(scope="module")
+def path_of_gcloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PATH on which the real gcloud is loaded already."""
+    folder = tmp_path_factory.mktemp("bin")
+    with gcloud.loaded(folder):
+        yield f"{folder}:{os.environ['PATH']}"
+
+
 @pytest.fixture
-def operator(committed: Path, tmp_path: Path) -> Iterator[Operator]:
+def operator(committed: Path, tmp_path: Path, path_of_gcloud: str) -> Iterator[Operator]:
     repository = tmp_path / "repository"
     shutil.copytree(committed, repository)
     for source in ("upload", "metrics"):  # this environment stands in for what test_bundles.py makes in earnest
@@ -87,12 +98,14 @@ def operator(committed: Path, tmp_path: Path) -> Iterator[Operator]:
     token.write_text("a-token")
     with google_stand_in.running(PROJECT) as (google, port):
         environment_of_gcloud = google_stand_in.environment(port, str(tmp_path / "gcloud"))
-        base = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(token)}
+        base = {"PATH": path_of_gcloud, "HOME": str(tmp_path), "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(token)}
+        base["PYTHON"] = sys.executable
         yield Operator(repository, google, {**base, **environment_of_gcloud, **SETTINGS})
     assert google.unexpected == []
 
 
 def test_a_first_deployment_passes_every_setting_and_the_second_changes_nothing(operator: Operator) -> None:
+    operator.google.empty_secrets.add("METRICS_TOKEN")  # which the settings call optional
     first = operator.runs("metrics")
     assert first.returncode == 0, first.stderr
     (created,) = [call for call in operator.google.calls if call.path.endswith("/functions") and call.method == "POST"]
@@ -110,7 +123,8 @@ def test_a_first_deployment_passes_every_setting_and_the_second_changes_nothing(
     assert variables["ALLOWED_ORIGINS"] == SETTINGS["ALLOWED_ORIGINS"]
     assert "CONFIRM_PROJECT" not in variables
     secrets = {secret["key"]: secret["version"] for secret in service["secretEnvironmentVariables"]}
-    assert secrets == {"UPSTASH_REDIS_REST_TOKEN": "3", "METRICS_TOKEN": "3"}
+    given_a_value = set(preflight.accounts()["metrics"]["secrets"]) - {"METRICS_TOKEN"}
+    assert secrets == dict.fromkeys(given_a_value, "3")
     assert operator.google.zips == [sorted(bundle.files("functions/metrics"))]
     assert operator.google.split(US, "metrics") == {"metrics-00001-abc": 100}
 
@@ -139,8 +153,8 @@ def test_a_function_that_hears_a_topic_comes_again_waits_long_enough_and_has_a_d
 
 def test_a_canary_takes_its_share_and_can_be_taken_back_promoted_and_rolled_back(operator: Operator) -> None:
     google = operator.google
-    google.given(US, "metrics", public=True)
-    google.given(US, "upload", public=True)
+    given(google, US, "metrics", public=True)
+    given(google, US, "upload", public=True)
     untouched = json.dumps(google.service(US, "upload"))
     canary = operator.runs("metrics --canary 10")
     assert canary.returncode == 0, canary.stderr
@@ -162,7 +176,7 @@ def test_a_canary_takes_its_share_and_can_be_taken_back_promoted_and_rolled_back
 
 
 def test_a_failed_build_ends_with_an_error_and_moves_no_traffic(operator: Operator) -> None:
-    operator.google.given(US, "metrics", public=True)
+    given(operator.google, US, "metrics", public=True)
     operator.google.failing_builds.add("metrics")
     ran = operator.runs("metrics")
     assert ran.returncode == 1
@@ -172,7 +186,7 @@ def test_a_failed_build_ends_with_an_error_and_moves_no_traffic(operator: Operat
 
 
 def test_a_revision_that_answers_wrongly_gets_no_traffic(operator: Operator) -> None:
-    operator.google.given(US, "metrics", public=True)
+    given(operator.google, US, "metrics", public=True)
     operator.google.broken.add("metrics")
     ran = operator.runs("metrics")
     assert ran.returncode == 1
@@ -183,7 +197,7 @@ def test_a_revision_that_answers_wrongly_gets_no_traffic(operator: Operator) -> 
 def test_permission_denied_midway_says_what_was_done_and_running_again_completes(operator: Operator) -> None:
     google = operator.google
     for name in ("upload", "metrics"):
-        google.given(US, name, public=True)
+        given(google, US, name, public=True)
     google.refusals["PATCH cloudfunctions.*/functions/metrics"] = (403, "PERMISSION_DENIED", "no permission to update")
     ran = operator.runs("upload metrics")
     assert ran.returncode == 1
@@ -206,8 +220,8 @@ def test_only_an_empty_list_means_that_a_function_is_not_there(operator: Operato
 
 
 def test_status_shows_what_serves_and_changes_nothing(operator: Operator) -> None:
-    operator.google.given(US, "metrics", public=True)
-    ran = operator.runs("metrics upload --status")
+    given(operator.google, US, "metrics", public=True)
+    ran = operator.runs("metrics upload --status", PATH=os.environ["PATH"])  # and gcloud is started in the usual way
     assert ran.returncode == 0, ran.stderr
     assert re.search(r"metrics +us +metrics-00001-abc=100", ran.stdout)
     assert re.search(r"upload +us +not deployed", ran.stdout)
@@ -259,6 +273,21 @@ def test_uncommitted_changes_are_not_deployed(operator: Operator) -> None:
     assert operator.google.calls == []
 
 
+def test_who_lacks_a_right_is_told_which_before_anything_is_changed(operator: Operator) -> None:
+    operator.google.denied.add("run.services.update")
+    ran = operator.runs("metrics")
+    assert ran.returncode == 2
+    assert "you lack the rights run.services.update" in ran.stderr
+    assert operator.google.mutations() == []
+
+
+def test_where_google_does_not_tell_the_rights_the_work_goes_on(operator: Operator) -> None:
+    operator.google.refusals["testIamPermissions"] = (403, "SERVICE_DISABLED", "the API is off")
+    ran = operator.runs("metrics --status")
+    assert ran.returncode == 0, ran.stderr
+    assert "Google does not tell" in ran.stderr
+
+
 def test_a_bundle_that_cannot_be_loaded_is_not_deployed(operator: Operator) -> None:
     main = operator.repository / "functions" / "metrics" / "main.py"
     main.write_text(main.read_text("utf-8").replace("import hmac", "import hmac\nimport nothing_like_it"))
@@ -275,7 +304,9 @@ def keep_only(repository: Path, names: Sequence[str]) -> None:
     deployables["deployables"] = [row for row in deployables["deployables"] if row["name"] in names]
     (repository / "functions" / "deployables.json").write_text(json.dumps(deployables))
     rights = json.loads((repository / "deploy" / "rights.json").read_text("utf-8"))
-    rights["accounts"] = {n: r for n, r in rights["accounts"].items() if n in (*names, "trigger", "build")}
+    rights["accounts"] = {
+        n: r for n, r in rights["accounts"].items() if n in (*names, "metrics-tick", "trigger", "build")
+    }
     (repository / "deploy" / "rights.json").write_text(json.dumps(rights))
     fields = json.loads((repository / "firestore.indexes.json").read_text("utf-8"))["fieldOverrides"]
     kept = {"fieldOverrides": [field for field in fields if field["fieldPath"] in ("result", "expiresAt")]}
@@ -283,13 +314,21 @@ def keep_only(repository: Path, names: Sequence[str]) -> None:
     git(repository, "commit", "--quiet", "--all", "--message", "Fewer of them")
 
 
+def commands(printed: str) -> list[str]:
+    return [line for line in printed.splitlines() if line.startswith("gcloud ")]
+
+
 def test_setup_makes_everything_and_after_a_refusal_goes_on_where_it_was(operator: Operator) -> None:
     google = operator.google
     keep_only(operator.repository, ["upload", "metrics"])
+    dry = operator.runs("setup --dry-run", CONFIRM_PROJECT="")
+    assert dry.returncode == 0, dry.stderr
+    assert google.mutations() == []
     google.refusals["POST firebaserules/"] = (403, "PERMISSION_DENIED", "no permission to create rulesets")
     stopped = operator.runs("setup")
     assert stopped.returncode == 1
     assert "stopped at documents" in stopped.stderr
+    assert commands(dry.stdout) == commands(stopped.stderr)  # the dry run had announced them, one by one
     assert "done:     apis,accounts,topics,buckets,secrets,database,schedule,rights\n" in stopped.stderr
 
     (bucket,) = google.under("buckets/")
@@ -306,6 +345,8 @@ def test_setup_makes_everything_and_after_a_refusal_goes_on_where_it_was(operato
     roles = {binding["role"] for binding in google.policies[f"projects/{PROJECT}"]["bindings"]}
     assert "roles/datastore.user" in roles
     assert not {"roles/owner", "roles/editor"} & roles
+    (acting,) = google.policies[f"serviceAccounts/prodai-upload@{PROJECT}.iam.gserviceaccount.com"]["bindings"]
+    assert acting["members"] == [f"serviceAccount:prodai-metrics-tick@{PROJECT}.iam.gserviceaccount.com"]
 
     google.refusals.clear()
     google.forget()
@@ -320,8 +361,12 @@ def test_setup_makes_everything_and_after_a_refusal_goes_on_where_it_was(operato
 
 def test_one_address_stands_in_front_of_the_functions_and_a_second_run_changes_nothing(operator: Operator) -> None:
     google = operator.google
+    dry = operator.runs("front --dry-run", FRONT_DOMAIN="api.example.com")
+    assert dry.returncode == 0, dry.stderr
+    assert google.mutations() == []
     ran = operator.runs("front", FRONT_DOMAIN="api.example.com")
     assert ran.returncode == 0, ran.stderr
+    assert commands(dry.stdout) == commands(ran.stderr)
     assert "let api.example.com point to 192.0.2.1" in ran.stderr
     groups = {group["name"]: group["cloudRun"]["service"] for group in google.under("compute/networkEndpointGroups/")}
     assert groups == {f"prodai-{name}-us": name for name in ("upload", "chat", "metrics")}

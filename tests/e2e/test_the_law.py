@@ -19,14 +19,20 @@ TABLE = Path(__file__).resolve().parents[2] / "docs" / "endpoints.md"
 ACTORS = ("anonymous", "owner", "stranger", "expired", "suspended", "operator")
 PAST = datetime.now(UTC) - timedelta(minutes=5)
 BODY = {"filename": "song.wav", "sizeBytes": 1000, "contentType": "audio/wav"}
+OPENED = {"events": [{"name": "app.opened", "data": {"platform": "web"}}]}
 
 EXPECTED = {
     "POST /v1/uploads": (401, 201, 201, 201, 403, 201),
+    "GET /v1/edge-upload": (307, 307, 307, 307, 307, 307),
     "GET /v1/uploads/{id}": (401, 200, 404, 200, 200, 404),
     "POST /v1/chat": (401, 200, 200, 200, 403, 200),
     "POST /v1/chat in the owner's conversation": (401, 200, 404, 404, 404, 404),
     "GET /v1/metrics": (401, 403, 403, 403, 403, 200),
     "GET /metrics": (200, 200, 200, 200, 200, 200),
+    "GET /v1/status": (200, 200, 200, 200, 200, 200),
+    "POST /v1/events": (401, 202, 202, 202, 202, 202),
+    "GET /v1/controls": (401, 403, 403, 403, 403, 200),
+    "PUT /v1/controls": (401, 403, 403, 403, 403, 200),
     "GET /v1/account": (401, 200, 200, 200, 200, 200),
     "DELETE /v1/uploads/{id}": (401, 200, 404, 200, 200, 404),
     "DELETE /v1/account": (401, 200, 200, 200, 200, 200),
@@ -64,6 +70,7 @@ def endpoints(actors: Actors) -> dict[str, Callable[[str], requests.Response]]:
     asked = {"message": "What is LUFS?", "conversationId": actors.conversation}
     return {
         "POST /v1/uploads": lambda a: actors.ask("POST", "upload", "/v1/uploads", a, json=BODY),
+        "GET /v1/edge-upload": lambda a: actors.ask("GET", "upload", "/v1/edge-upload", a, allow_redirects=False),
         "GET /v1/uploads/{id}": lambda a: actors.ask("GET", "upload", f"/v1/uploads/{actors.track_for(a)}", a),
         "POST /v1/chat": lambda a: actors.ask("POST", "chat", "/v1/chat", a, json={"message": "What is LUFS?"}),
         "POST /v1/chat in the owner's conversation": lambda a: (
@@ -73,6 +80,10 @@ def endpoints(actors: Actors) -> dict[str, Callable[[str], requests.Response]]:
         ),
         "GET /v1/metrics": lambda a: actors.ask("GET", "metrics", "/v1/metrics", a),
         "GET /metrics": lambda a: actors.ask("GET", "metrics", "/metrics", a),
+        "GET /v1/status": lambda a: actors.ask("GET", "metrics", "/v1/status", a),
+        "POST /v1/events": lambda a: actors.ask("POST", "metrics", "/v1/events", a, json=OPENED),
+        "GET /v1/controls": lambda a: actors.ask("GET", "metrics", "/v1/controls", a),
+        "PUT /v1/controls": lambda a: actors.ask("PUT", "metrics", "/v1/controls", a, json={}),
         "GET /v1/account": lambda a: actors.ask("GET", "upload", "/v1/account", a),
         "DELETE /v1/uploads/{id}": lambda a: actors.ask("DELETE", "upload", f"/v1/uploads/{actors.track_for(a)}", a),
         "DELETE /v1/account": lambda a: actors.ask("DELETE", "upload", "/v1/account", a),
@@ -184,7 +195,7 @@ def test_a_deleted_account_leaves_nothing_and_the_proof_says_what_it_was(cloud: 
 
     proof = requests.delete(address, headers=headers, timeout=60).json()
     assert proof["completedAt"]
-    counts = {"tracks", "analyses", "objects", "sessions", "conversations", "messages", "usage", "profile"}
+    counts = {"tracks", "analyses", "objects", "sessions", "contents", "conversations", "messages", "usage", "profile"}
     assert set(proof["deleted"]) == counts
     for path in ("tracks", "analyses", "conversations", "uploadSessions"):
         assert cloud.document(f"{path}/{upload['trackId']}") is None

@@ -103,7 +103,7 @@ def stream_of(audio: Audio, rate: int, weights: Sequence[float] | None = None) -
 
 
 def blocks_of(audio: Audio, rate: int) -> Iterator[Block]:
-    size = block_frames(rate)
+    size = block_frames(rate, audio.shape[1])
     for start in range(0, len(audio), size):
         yield Block(np.ascontiguousarray(audio[start : start + size]), start)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from deploy import front, policy, preflight, service
+from deploy import delivery, front, policy, preflight, service
 from shared import settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,9 +58,33 @@ def test_a_row_that_google_would_refuse_is_found(values: dict[str, Any], fault: 
     assert fault in faults if fault else faults == ""
 
 
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({}, None),
+        ({"subscription": {"ackDeadlineSeconds": 601}}, "not within 10 to 600"),
+        ({"subscription": {"ackDeadlineSeconds": 300}}, "analyze may work for 540 s, but its event comes again"),
+        ({"subscription": {"deadLetterPolicy": {"maxDeliveryAttempts": 4}}}, "not within 5 to 100"),
+        ({"subscription": {"retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "601s"}}}, "not within 0 to 600"),
+        ({"tickCron": "* * * *"}, "has 4 fields, not 5"),
+        ({"tickCron": "60 * * * *"}, "60 is no minute from 0 to 59"),
+        ({"tickCron": "*/0 * * * *"}, "*/0 is no minute"),
+        ({"tickCron": "0-30/5,45 0 1,15 * 1-5"}, None),
+        ({"tickCron": "30-10 * * * *"}, "30-10 is no minute"),
+        ({"tickCron": "@daily * * * *"}, "@daily is no minute"),
+    ],
+)
+def test_a_delivery_or_schedule_that_google_would_refuse_is_found(changes: dict[str, Any], fault: str | None) -> None:
+    table = delivery.table()
+    table["subscription"] |= changes.get("subscription", {})
+    faults = " ".join(delivery.faults({**table, "tickCron": changes.get("tickCron", table["tickCron"])}))
+    assert fault in faults if fault else faults == ""
+
+
 def test_every_setting_of_the_functions_is_passed_kept_secret_or_for_the_local_cloud() -> None:
     known = {*preflight.passed_settings(), *preflight.SECRETS, *preflight.LOCAL_ONLY}
     assert known == {setting.name for setting in settings.TABLE}
+    assert set(preflight.SECRETS) == {name for rights in preflight.accounts().values() for name in rights["secrets"]}
 
 
 def test_settings_are_judged_by_the_code_that_will_read_them() -> None:
@@ -79,6 +103,7 @@ def test_no_account_is_owner_or_editor_and_every_function_has_its_own() -> None:
     roles = [role for rights in preflight.accounts().values() for role in rights["project"]]
     roles += [role for granted in preflight.agents().values() for role in granted]
     assert not {"roles/owner", "roles/editor", "roles/datastore.owner"} & set(roles)
+    assert "roles/iam.serviceAccountUser" not in roles  # on the project, it would be the right to be anybody
     assert {row["name"] for row in preflight.table()} | {"trigger", "build"} == set(preflight.accounts())
 
 
@@ -100,6 +125,7 @@ def test_rights_are_added_once_and_what_others_granted_stays() -> None:
     assert publishers == [
         "serviceAccount:prodai-upload-finalized@p.iam.gserviceaccount.com",
         "serviceAccount:prodai-upload-sweep@p.iam.gserviceaccount.com",
+        "serviceAccount:prodai-analyze@p.iam.gserviceaccount.com",
     ]
     assert policy.merged(first, "topic:track-queued", "p", "1") is None
 

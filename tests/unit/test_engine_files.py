@@ -16,9 +16,11 @@ import pytest
 import soundfile
 
 from analysis import engine
+from analysis.decode import Decoder
 from analysis.engine import MEASURES, analyse
 from analysis.errors import AnalysisError
 from analysis.layout import channel_weights
+from analysis.measures.base import block_frames
 from analysis.stderr import c_stderr_muted
 from analysis.stream import Limits
 from tests.unit.signals import noise, only, song, spread, tone, written
@@ -173,6 +175,43 @@ def test_every_null_has_a_note_and_nothing_is_nan(audio: Any, rate: int, tmp_pat
                 if one is None:
                     noted = {f"{section}.{key}", f"{section}.{key}.{name}"} & notes.keys()
                     assert noted, f"{section}.{key}.{name} is null without a reason"
+
+
+@pytest.mark.parametrize(
+    "faint", [1e-40, 1e-30, 1e-12], ids=["denormal", "whose squares are denormal", "below -200 dBFS"]
+)
+def test_what_is_fainter_than_200_db_counts_as_silence(faint: float, tmp_path: Path) -> None:
+    audio = song(5)
+    fading, ending = audio.copy(), audio.copy()
+    fading[100_000:] *= np.float32(faint)
+    ending[100_000 // 32 * 32 + 32 :] = 0
+    ending[100_000 : 100_000 // 32 * 32 + 32] = fading[100_000 : 100_000 // 32 * 32 + 32]
+    results = [
+        analyse(written(tmp_path / f"{name}.wav", one, subtype="FLOAT"))
+        for name, one in (("fading", fading), ("ending", ending))
+    ]
+    for result in results:
+        del result["contentSha256"]
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_32", "PCM_U8", "FLOAT"])
+@pytest.mark.parametrize("kind", ["WAV", "WAVEX", "AIFF"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_samples_are_those_that_libsndfile_gives(kind: str, subtype: str, channels: int, tmp_path: Path) -> None:
+    if subtype == "PCM_U8" and kind == "AIFF":
+        subtype = "PCM_S8"
+    audio = np.random.default_rng(1).uniform(-1.1, 1.1, (1000, channels)).astype(np.float32)
+    path = written(tmp_path / "track", audio, subtype=subtype, format=kind)
+    read = np.empty((1500, channels), np.float32)
+    with Decoder(path) as decoder:
+        assert [decoder.read_into(read[at : at + 700]) for at in (0, 700)] == [700, 300]
+    assert np.array_equal(read[:1000], soundfile.read(path, dtype="float32", always_2d=True)[0])
+
+
+def test_a_block_of_many_channels_takes_no_more_memory_than_one_of_two() -> None:
+    for rate in (8_000, 44_100, 48_000, 88_200, 96_000, 192_000):
+        assert 8 * block_frames(rate, 8) <= 2.4 * block_frames(rate, 2)
 
 
 def test_24_bits_that_carry_16_are_found_out(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def everything(audio: Audio) -> dict[str, dict[str, Any]]:
     return {name: measured(kind, audio, RATE) for name, kind in kinds.items()}
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=4)
 @given(songs)
 def test_twice_the_amplitude_is_6_02_db_more_level_and_nothing_else(audio: Audio) -> None:
     quiet, loud = everything(audio * np.float32(0.25)), everything(audio * np.float32(0.5))
@@ -56,7 +56,7 @@ def test_twice_the_amplitude_is_6_02_db_more_level_and_nothing_else(audio: Audio
     assert _close(loud, quiet)
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=4)
 @given(songs)
 def test_exchanging_left_and_right_changes_the_balances_sign_only(audio: Audio) -> None:
     one, other = everything(audio), everything(np.ascontiguousarray(audio[:, ::-1]))
@@ -64,7 +64,7 @@ def test_exchanging_left_and_right_changes_the_balances_sign_only(audio: Audio) 
     assert _close(one, other)
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=4)
 @given(songs)
 def test_turning_the_polarity_changes_the_sign_of_the_dc_only(audio: Audio) -> None:
     one, other = everything(audio), everything(-audio)

@@ -62,3 +62,40 @@ def test_the_readme_explains_every_setting() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     missing = [setting.name for setting in settings.TABLE if f"`{setting.name}`" not in readme]
     assert missing == []
+
+
+MODELS = {"MODEL_BASE_URL": "https://models.example/v1/", "MODEL_NAMES": "small", "MODEL_PRICES": "small=0.15/0.60"}
+
+
+def test_models_are_named_by_plan_or_once_for_all() -> None:
+    for_all = settings.parse({**WHOLE, **MODELS})
+    assert for_all.model_base_url == "https://models.example/v1"
+    assert for_all.model_names == {"free": "small", "plus": "small", "pro": "small"}
+    by_plan = {**MODELS, "MODEL_NAMES": "plus=a/b:1, pro=c", "MODEL_PRICES": "a/b:1=0/0,c=2.5/10", "MODEL_VISION": "c"}
+    parsed = settings.parse({**WHOLE, **by_plan})
+    assert parsed.model_names == {"plus": "a/b:1", "pro": "c"}
+    assert parsed.model_prices == {"a/b:1": (0.0, 0.0), "c": (2.5, 10.0)}
+    assert (parsed.daily_cost_limit_usd, parsed.user_daily_cost_limit_usd) == (100.0, 2.0)
+    assert settings.parse(WHOLE).models == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"MODEL_BASE_URL": ""}, "MODEL_BASE_URL is missing"),
+        ({"MODEL_NAMES": ""}, "MODEL_NAMES is missing"),
+        ({"MODEL_NAMES": "gold=x"}, "MODEL_NAMES must be one model's name"),
+        ({"MODEL_FALLBACK": "other"}, "MODEL_PRICES has no price for other"),
+        ({"MODEL_PRICES": "small=cheap"}, "MODEL_PRICES must have the form"),
+        ({"MODEL_PRICES": "small=-1/2"}, "MODEL_PRICES must have the form"),
+        ({"MODEL_VISION": "eye"}, "MODEL_VISION names eye"),
+        ({"DAILY_COST_LIMIT_USD": "nan"}, "DAILY_COST_LIMIT_USD must be an amount"),
+    ],
+)
+def test_settings_of_models_that_contradict_each_other_are_faults(changes: dict[str, str], fault: str) -> None:
+    with pytest.raises(Problem, match=fault):
+        settings.parse({**WHOLE, **MODELS, **changes})
+
+
+def test_the_key_of_the_models_service_is_not_printed() -> None:
+    assert "key-1" not in repr(settings.parse({**WHOLE, **MODELS, "MODEL_API_KEY": "key-1"}))

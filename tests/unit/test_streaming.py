@@ -1,4 +1,4 @@
-"""The stream of an answer: every event has an id, and the pieces joined are the text."""
+"""What the chat takes, and in which form it answers."""
 
 from __future__ import annotations
 
@@ -7,32 +7,10 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assistant.conversations import Asked
 from assistant.questions import question
-from assistant.streaming import OpenStream, sentences, wants_json
-from local.client import server_sent_events
+from assistant.streaming import wants_json
 from shared.http import Request
 from shared.problems import Problem
-
-
-@given(st.text(max_size=500))
-def test_the_pieces_joined_are_the_text(text: str) -> None:
-    assert "".join(sentences(text)) == text
-
-
-def test_a_text_is_released_sentence_by_sentence() -> None:
-    pieces = list(sentences("It peaks at +0.4 dBTP. Lower it to -1.0 dBTP.\n- First\n- Second"))
-    assert pieces == ["It peaks at +0.4 dBTP. ", "Lower it to -1.0 dBTP.\n", "- First\n", "- Second"]
-
-
-def test_a_client_reads_what_was_written_whatever_the_text_holds() -> None:
-    stream = OpenStream(Asked("ana", "c", "m", "?", None), {})
-    texts = ["line\nbreak", "event: fake\n\ndata: {}", "ção", ""]
-    written = "".join(stream.event("delta", {"text": text}) for text in texts)
-    read = list(server_sent_events(iter(written.encode().split(b"\n"))))
-    assert [data["text"] for _, data in read] == texts
-    ids = [line for line in written.splitlines() if line.startswith("id: ")]
-    assert ids == [f"id: m:{n}" for n in range(1, 5)]
 
 
 def request_with(accept: str | None) -> Request:

@@ -1,9 +1,4 @@
-"""Opens a file and reads it as float samples, through libsndfile.
-
-Reading calls libsndfile directly (`sf_readf_float`) rather than `SoundFile.read`: that one seeks after every call,
-which doubles the time of MP3 and FLAC, and drops the good samples of a call that meets damage. The names used are
-private to soundfile, whose version is pinned; a test would notice a change.
-"""
+"""Opens a file and reads it as float samples, through libsndfile."""
 
 from __future__ import annotations
 
@@ -11,7 +6,6 @@ from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -20,6 +14,7 @@ from numpy.typing import NDArray
 from analysis.container import ends_early, mp3_frames_known, refused_format
 from analysis.errors import AnalysisError
 from analysis.layout import channel_weights
+from analysis.pcm import ffi, reader, snd
 from analysis.stderr import c_stderr_muted
 
 ACCEPTED = {"WAV": "WAV", "WAVEX": "WAV", "RF64": "WAV", "AIFF": "AIFF", "FLAC": "FLAC", "OGG": "OGG", "MP3": "MP3"}
@@ -34,9 +29,6 @@ _OGG_SHORTFALL_S = 0.25
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 64}
 _SFC_GET_CHANNEL_MAP_INFO = 0x1100
 _SF_CHANNEL_MAP_LAST = 27
-
-_snd: Any = soundfile._snd
-_ffi: Any = soundfile._ffi
 
 
 class Decoder:
@@ -59,6 +51,9 @@ class Decoder:
         self.sample_rate_hz: int = self._sound.samplerate
         self.channels: int = self._sound.channels
         self.frames: int = self._sound.frames
+        self._read = reader(self._sound)
+        self.from_integers = self.codec.startswith("PCM_")
+        """Then every sample is finite, within full scale, and zero or at least 2**-31."""
 
     def __enter__(self) -> Decoder:
         return self
@@ -76,11 +71,11 @@ class Decoder:
 
         Samples that are not finite, or beyond ±INSANE, become 0 and are counted in `replaced`.
         """
-        pointer = _ffi.cast("float *", _ffi.from_buffer(buffer))
-        got: int = _snd.sf_readf_float(self._sound._file, pointer, len(buffer))
-        self._failed = self._failed or _snd.sf_error(self._sound._file) != 0
+        got = self._read(buffer)
+        self._failed = self._failed or snd.sf_error(self._sound._file) != 0
         self.frames_read += got
-        self.replaced += _replace_insane(buffer[:got])
+        if not self.from_integers:
+            self.replaced += _replace_insane(buffer[:got])
         return got
 
     def truncated(self) -> bool:
@@ -96,9 +91,9 @@ class Decoder:
         """From the mask of WAVE_FORMAT_EXTENSIBLE. libsndfile answers for AIFF too, with uninitialised memory."""
         if self._sound.format not in {"WAVEX", "RF64"}:
             return None
-        positions = _ffi.new("int[]", self.channels)
-        size = _ffi.sizeof(positions)
-        if not _snd.sf_command(self._sound._file, _SFC_GET_CHANNEL_MAP_INFO, positions, size):
+        positions = ffi.new("int[]", self.channels)
+        size = ffi.sizeof(positions)
+        if not snd.sf_command(self._sound._file, _SFC_GET_CHANNEL_MAP_INFO, positions, size):
             return None
         found = list(positions)
         return found if all(0 < position < _SF_CHANNEL_MAP_LAST for position in found) else None

@@ -1,155 +1,138 @@
-"""One job: take a waiting track, stream its object in, measure, judge, write the analysis, tell the others.
+"""The work of analyze: a message is a token that says "one more job waits"; the best job is taken, not the message's.
 
-A lease says who is at work; it is extended with the progress, and whoever finds it run out may take the track over.
+A token takes one job after another until nothing can be taken. No token is lost: one that finds nothing is acknowledged
+only where the workers at it will look again themselves. Where only time helps (a job that waits for its next attempt, a
+worker that has fallen silent), it waits a little, then comes again. A worker near the end of its function's time passes
+its token on.
+What is lost all the same, by a wiped Redis say, the sweep announces again.
+
+The truth is Firestore: there a track is leased, moved and ended, each by a precondition. Without Redis a token is worth
+its own track, under that lease; only the fair order is lost.
 """
 
 from __future__ import annotations
 
-import tempfile
+import random
+import secrets
 import time
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
-from shared import events, objects, telemetry
+from analysis import lease as leases
+from analysis.lease import job_of
+from analysis.processing import announce, announce_queued, process
+from shared import telemetry, upstash, waiting
 from shared.documents import as_service
 from shared.documents.records import Track
 from shared.events import Event, Passing
-from shared.objects import Gone, ObjectVersion
-from shared.problems import Problem
+from shared.waiting import Idle, Unavailable, queue
 
-LEASE = timedelta(seconds=10)
-HEARTBEAT_S = 2.0
-ATTEMPTS_MOST = 5
-DOWNLOADED_PERCENT = 10
-
-PROBLEMS = {"empty": "empty-file", "too-long": "too-long"}  # the engine's error codes; all others are `unreadable`
-
-
-class Taken(Exception):  # noqa: N818
-    """The track is not ours any more: cancelled by its user, or taken over after our lease ran out."""
-
-
-class Lease:
-    """Our hold on a track, and its progress, which never falls."""
-
-    def __init__(self, track: Track) -> None:
-        self.track = track
-        self._percent = track.progress
-        self._beat_at = time.monotonic() + HEARTBEAT_S
-
-    def report(self, percent: int) -> None:
-        """Called often; writes now and then. Raises Taken."""
-        self._percent = max(self._percent, percent)
-        if time.monotonic() < self._beat_at:
-            return
-        self._beat_at = time.monotonic() + HEARTBEAT_S
-        held = as_service.move(self.track, "analysing", leaseUntil=datetime.now(UTC) + LEASE, progress=self._percent)
-        if held is None:
-            raise Taken
-        self.track = held
+WORK_UNTIL_S = 240.0  # of the function's 540 s: whoever has worked for longer takes no further job
+FIRST_BACKOFF_S = 10.0
+PATIENCE_S = 12.0  # a little more than a lease
+POLL_S = 1.0
+REDIS_PATIENCE_S = 2.0  # no user waits for a worker
 
 
 def run(event: Event) -> None:
-    """The work of one `track queued` event. However often it comes, the track is analysed once.
+    """The work of one token. However often it comes, each track is analysed once.
 
-    Raises Passing where the event must come again.
+    Raises Passing where the token must come again.
     """
-    track = as_service.track(event.data["trackId"])
-    if track is None:
-        raise Problem("not-found", "The queued track does not exist.")
-    if track.state == "done":
-        _announce(track)  # the delivery before this one may have died between writing and telling
-        return
-    if track.ended:
-        return
-    started = time.monotonic()
-    try:
-        lease = _take(track)
-        result = _analysed(lease) if lease else None
-    except Taken:
-        telemetry.info("the track was taken away during its analysis", track=track.id)
-        return
-    if lease and result is not None:
-        _finish(lease.track, result, started)
-
-
-def _take(track: Track) -> Lease | None:
-    now = datetime.now(UTC)
-    if track.state == "awaiting-upload":
+    own = as_service.track(event.data["trackId"])
+    if own is not None and own.state == "awaiting-upload":
         raise Passing("the track is not queued yet")
-    if track.state == "analysing" and track.lease_until is not None and track.lease_until > now:
-        raise Passing("another worker is at it")
-    if track.attempts >= ATTEMPTS_MOST:
-        detail = f"The analysis was tried {track.attempts} times and did not finish; its count was given back."
-        _reject(track, Problem("analysis-failed", detail))
-        return None
-    taken = as_service.move(track, "analysing", leaseUntil=now + LEASE, attempts=track.attempts + 1)
-    if taken is None:
-        raise Passing("the track changed while it was taken")
-    return Lease(taken)
+    try:
+        if own is not None:
+            _bring_in(own)
+        _work_off()
+    except Unavailable as error:
+        telemetry.warning(f"without Redis, the token's own track is analysed: {error}")
+        if own is not None:
+            _alone(own)
 
 
-def _analysed(lease: Lease) -> dict[str, Any] | None:
-    """The result with its verdict; None where the file is at fault and the track has been ended with the reason."""
-    from analysis.errors import AnalysisError
+def _bring_in(own: Track) -> None:
+    """The token's own track: into the order, or told again where the delivery before this one may have died."""
+    if own.state == "done":
+        announce(own)
+    elif not own.ended and leases.seconds_held(own) == 0:
+        with upstash.within(REDIS_PATIENCE_S):
+            queue().add_all([job_of(own)])
 
-    track = lease.track
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "track"
+
+def _work_off() -> None:
+    """Takes and works until nothing can be taken, or the time is up. Raises Passing, Unavailable."""
+    started = time.monotonic()
+    while True:
+        holder = secrets.token_hex(8)
+        taken = _next(holder)
+        if taken is None:
+            return
+        _work(taken, holder)
+        if time.monotonic() - started > WORK_UNTIL_S:
+            _pass_on()
+            return
+
+
+def _next(holder: str) -> waiting.Taken | None:
+    """The next job, which is waited for a little where only time helps. Raises Passing where it takes longer."""
+    patience_ends = time.monotonic() + PATIENCE_S
+    while isinstance(found := _take(holder), Idle):
+        if found.comes_in_s is None:
+            return None
+        if time.monotonic() + found.comes_in_s > patience_ends:
+            raise Passing("a job waits for its time")
+        time.sleep(min(POLL_S, found.comes_in_s))  # something new may come meanwhile
+    return found
+
+
+def _take(holder: str) -> waiting.Taken | Idle:
+    with upstash.within(REDIS_PATIENCE_S):
         try:
-            objects.download(_version(track), path, lambda: lease.report(DOWNLOADED_PERCENT))
-            return _measured(lease, path)
-        except AnalysisError as error:
-            _reject(lease.track, Problem(PROBLEMS.get(error.code, "unreadable"), error.detail, {"reason": error.code}))
-        except Gone:
-            _reject(lease.track, Problem("upload-mismatch", "The uploaded file is gone; upload it again."))
-    return None
+            return queue().take(holder)
+        except Unavailable:
+            return queue().take(holder)  # where only the answer was lost, this is the same job
 
 
-def _measured(lease: Lease, path: Path) -> dict[str, Any]:
-    from analysis.engine import analyse
-    from analysis.verdict import judge, reduced
-
-    def report(share: float) -> None:
-        lease.report(DOWNLOADED_PERCENT + int(share * (99 - DOWNLOADED_PERCENT)))
-
-    result = analyse(path, on_progress=report)
-    track = lease.track
-    reference = as_service.analysis(track.reference_track_id) if track.reference_track_id else None
-    if reference is not None and not reference.get("reduced"):
-        verdict = judge(result, genre=track.genre, reference=reference, reference_id=track.reference_track_id)
-    else:
-        verdict = judge(result, genre=track.genre)
-    judged = {**result, "verdict": verdict}
-    return reduced(judged) if track.tier == "reduced" else judged
+def _pass_on() -> None:
+    """The token goes to another worker, named by the track that waits longest."""
+    for track_id in queue().entries():
+        track = as_service.track(track_id)
+        if track is not None and track.state == "queued":
+            announce_queued(track)
+            return
 
 
-def _finish(track: Track, result: dict[str, Any], started: float) -> None:
-    if not as_service.finish(track, result):
-        telemetry.info("the analysis came too late; the track was taken away", track=track.id)
+def _alone(own: Track) -> None:
+    """The token's own track, without the order."""
+    track = as_service.track(own.id)
+    if track is None or track.ended:
         return
-    duration_ms = round((time.monotonic() - started) * 1000)
-    telemetry.info("a track was analysed", track=track.id, durationMs=duration_ms)
-    _announce(track)
-    usage = {"durationMs": duration_ms, "audioS": result["file"]["durationS"]}
-    events.track_usage("analysis.done", track.uid, f"{track.id}/done", usage)
+    if leases.seconds_held(track) > 0:
+        raise Passing("another worker is at it")
+    with telemetry.tracing(telemetry.continued(track.traceparent), "analyse"):
+        process(track, secrets.token_hex(8))
 
 
-def _reject(track: Track, problem: Problem) -> None:
-    if not as_service.end_without_analysis(track, "failed", problem):
-        raise Passing("the track changed while it was refused")
-    telemetry.info("a track was refused", track=track.id, problem=problem.code)
-    data = {"trackId": track.id, "uid": track.uid, "problem": problem.as_dict()}
-    events.publish(events.TRACK_FAILED, f"{track.id}/failed", data)
+def _work(taken: waiting.Taken, holder: str) -> None:
+    """One job that the order gave. What fails in passing is put back with a delay, and raised."""
+    try:
+        track = as_service.track(taken.track_id)
+        if track is None or track.ended:
+            queue().cancel(taken.track_id)
+            if track is not None and track.state == "done":
+                announce(track)  # whoever finished it may have died before telling
+            return
+        held_s = leases.seconds_held(track)
+        if held_s > 0:
+            queue().retry(track.id, holder, held_s + 1, counts=False)
+            return
+        with telemetry.tracing(telemetry.continued(track.traceparent), "analyse"):
+            process(track, holder)
+    except Exception:
+        queue().retry(taken.track_id, holder, _backoff_s(taken.attempt))
+        raise
 
 
-def _announce(track: Track) -> None:
-    data = {"trackId": track.id, "uid": track.uid, "filename": track.filename}
-    events.publish(events.TRACK_ANALYSED, f"{track.id}/analysed", data)
-
-
-def _version(track: Track) -> ObjectVersion:
-    if track.bucket is None or track.generation is None:
-        raise Problem("internal", "A queued track has no object.")
-    return ObjectVersion(track.bucket, track.object_name, track.generation)
+def _backoff_s(attempt: int) -> float:
+    """Doubling from 10 s, with up to half as much again, so that what failed together does not come back together."""
+    return float(FIRST_BACKOFF_S * 2 ** (attempt - 1) * random.uniform(1.0, 1.5))  # noqa: S311  # not a secret

@@ -13,6 +13,7 @@ import numpy as np
 from analysis.decode import Decoder
 from analysis.errors import AnalysisError
 from analysis.measures.base import Block, Samples, Stream, block_frames
+from analysis.measures.cells import silence_faint_cells
 
 _AHEAD = 1
 
@@ -48,7 +49,7 @@ def blocks(decoder: Decoder, limits: Limits, read_frames: int) -> Generator[Bloc
     Raises AnalysisError: `too-long`, `too-slow`.
     """
     deadline = time.monotonic() + limits.max_wall_s
-    ahead = _ReadAhead(decoder, block_frames(decoder.sample_rate_hz), read_frames)
+    ahead = _ReadAhead(decoder, block_frames(decoder.sample_rate_hz, decoder.channels), read_frames)
     start = 0
     try:
         while (samples := ahead.next(deadline)) is not None:
@@ -59,7 +60,8 @@ def blocks(decoder: Decoder, limits: Limits, read_frames: int) -> Generator[Bloc
                 )
                 raise AnalysisError("too-long", detail)
             block = Block(samples, start)
-            _ = block.planar  # made once, before several threads ask for it
+            if not decoder.from_integers:
+                silence_faint_cells(block)
             yield block
             start += len(samples)
     finally:

@@ -18,7 +18,7 @@ from assistant.language import Locale, detect_locale
 from assistant.opening import first_message
 from assistant.replies import compare, metrics, music, platforms, problems, score, talk, versions
 
-__all__ = ["NamedAnalysis", "answer", "detect_locale", "opening"]
+__all__ = ["NamedAnalysis", "answer", "detect_locale", "language_of", "opening"]
 
 Reply = Callable[[Context, Request], str]
 
@@ -60,7 +60,7 @@ def answer(question: str, analyses: Sequence[NamedAnalysis], *, locale: str | No
     `analyses`: the conversation's tracks, the newest first. `locale`: "en" or "pt-BR"; None takes the language of the
     question. `history`: the user's earlier messages, oldest first; they lend a follow-up ("and how?") its subject.
     """
-    language = _locale(locale) if locale is not None else _spoken(question, history)
+    language = language_of(question, locale=locale, history=history)
     about = context(analyses, question, language)
     request = classify(question, history)
     if request.about_reference:
@@ -68,6 +68,11 @@ def answer(question: str, analyses: Sequence[NamedAnalysis], *, locale: str | No
     if about.track is None and request.kind in NEED_A_TRACK:
         return talk.no_analysis(about, request)
     return REPLIES[request.kind](about, request)
+
+
+def language_of(question: str, *, locale: str | None, history: Sequence[str] = ()) -> Locale:
+    """The language that `answer` answers in."""
+    return _locale(locale) if locale is not None else _spoken(question, history)
 
 
 def _locale(locale: str) -> Locale:

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 
 from assistant import advisor
+from assistant.drafts import Position, position_of
 from assistant.facts import NamedAnalysis, Role
+from assistant.pieces import Picture, TokenUsage, Turn
 from assistant.questions import Question
-from shared import events, idempotency, telemetry
+from assistant.threads import in_thread
+from shared import events, idempotency, observations, telemetry
 from shared.analyses import own_analysis
 from shared.documents import as_service
 from shared.documents.as_user import Denied, Exists, UserDocuments
-from shared.documents.records import Conversation, Track
+from shared.documents.records import Conversation, Message, Track, User
 from shared.events import Event
 from shared.identity import Caller
-from shared.plans import effective, renewal_after
+from shared.plans import Plan, effective, plans, renewal_after
 from shared.problems import Problem
 
 HISTORY_MOST = 5
-RUNNING_AT_MOST = timedelta(seconds=60)  # the function's own timeout
 THROTTLE_S = 2  # firestore.rules: at least this long between two messages of a conversation
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request for an answer, named before anything is read: by which message, in which conversation."""
+
+    caller: Caller
+    question: Question
+    conversation_id: str
+    message_id: str
+    repeats: bool = (
+        False  # an Idempotency-Key or a Last-Event-ID decided the message's id: it may have been sent before
+    )
+    after: Position | None = None  # what of the answer the client has, where a Last-Event-ID tells
 
 
 @dataclass(frozen=True)
@@ -35,15 +51,17 @@ class Asked:
     text: str
     locale: str | None
     analyses: tuple[NamedAnalysis, ...] = ()
-    history: tuple[str, ...] = ()
-    earlier_answer: str | None = None  # of the first request with this Idempotency-Key
+    turns: tuple[Turn, ...] = ()  # the conversation's latest messages before this one, oldest first
+    pictures: tuple[Picture, ...] = ()
+    plan: Plan = field(default_factory=lambda: plans()["free"])
+    asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    repeated: bool = False  # an earlier request wrote it, and no answer is stored
+    earlier_answer: str | None = None
 
-
-@dataclass(frozen=True)
-class TokenUsage:
-    model: str
-    promptTokens: int  # noqa: N815  # a member of the answer
-    completionTokens: int  # noqa: N815
+    @property
+    def history(self) -> tuple[str, ...]:
+        """The user's own earlier messages."""
+        return tuple(turn.text for turn in self.turns if turn.role == "user")
 
 
 def open_after_analysis(event: Event) -> None:
@@ -60,116 +78,141 @@ def open_after_analysis(event: Event) -> None:
         events.track_usage("chat.opened", uid, f"{track_id}/opened", {})
 
 
-def ask(caller: Caller, question: Question, headers: Mapping[str, str]) -> Asked:
-    """Writes and counts the question as the user; with an Idempotency-Key, once however often it is sent.
+def named(caller: Caller, question: Question, headers: Mapping[str, str]) -> Ask:
+    """The request by its message and conversation. Raises Problem for a key or a Last-Event-ID that is none.
+
+    A track's own conversation is named after the track, one without a track after its first message.
+    """
+    message_id, repeats = idempotency.document_id(headers, caller.uid, "message")
+    after = None
+    if "last-event-id" in headers:
+        answered, after = position_of(headers["last-event-id"])
+        if repeats and answered != message_id:
+            raise idempotency.other_body()
+        message_id, repeats = answered, True
+    conversation_id = question.conversation_id or (question.track_ids[0] if question.track_ids else message_id)
+    return Ask(caller, question, conversation_id, message_id, repeats, after)
+
+
+async def ask(request: Ask) -> Asked:
+    """Writes and counts the question as the user; where a key or a Last-Event-ID names it, once however often it comes.
 
     Raises Problem with the true cause of a refusal.
     """
-    documents = UserDocuments(caller)
-    message_id, keyed = idempotency.document_id(headers, caller.uid, "message")
-    conversation, new = _conversation(documents, caller, question, message_id)
-    if keyed and not new:
-        earlier = _asked_before(documents, caller, question, conversation.id, message_id)
-        if earlier is not None:
-            return earlier
-    analyses = _analyses(documents, question.track_ids or conversation.track_ids)
-    history = () if new else _user_messages(documents, conversation.id)
-    conversation = _with_message(documents, conversation, message_id, question.text, new=new)
-    return Asked(caller.uid, conversation.id, message_id, question.text, question.locale, analyses, history)
+    documents, question = UserDocuments(request.caller), request.question
+    conversation, profile, tracks, earlier = await asyncio.gather(
+        _conversation(documents, request),
+        in_thread(documents.profile),
+        _own_tracks(documents, question.track_ids),
+        _earlier(documents, request),
+    )
+    if conversation is None and question.conversation_id is not None:
+        raise Problem("not-found", "There is no such conversation of yours.")
+    asked = _before_reading(request, profile, earlier)
+    observations.plan(asked.uid, asked.plan.name)
+    if asked.earlier_answer is not None:
+        return asked
+    if conversation is not None and not question.track_ids:
+        tracks = await _own_tracks(documents, conversation.track_ids)
+    turns, analyses = await asyncio.gather(
+        _turns(documents, conversation, asked),
+        in_thread(_analyses, documents, tracks),
+    )
+    asked = replace(asked, turns=turns, analyses=analyses)
+    return asked if asked.repeated else await in_thread(_written, documents, conversation, request, asked)
 
 
-def _with_message(
-    documents: UserDocuments, conversation: Conversation, message_id: str, text: str, *, new: bool
-) -> Conversation:
-    try:
-        documents.add_message(conversation, message_id, text, new=new)
-    except (Denied, Exists) as error:
-        opened = documents.conversation(conversation.id) if new else None
-        if opened is None:
-            raise _cause(documents) from error
-        return _with_message(documents, opened, message_id, text, new=False)  # opened by the service meanwhile
-    return conversation
+async def keep(asked: Asked, text: str, usage: TokenUsage) -> str:
+    """Writes the answer into the conversation, once. Gives the one that stands: an earlier one, where there is one."""
+    stands, _ = await asyncio.gather(
+        in_thread(as_service.add_answer, asked.conversation_id, answer_id(asked.message_id), text),
+        in_thread(events.track_usage, "chat.answered", asked.uid, f"{asked.message_id}/answered", asdict(usage)),
+    )
+    return stands
 
 
-def _asked_before(
-    documents: UserDocuments, caller: Caller, question: Question, conversation_id: str, message_id: str
-) -> Asked | None:
-    """What the first request with this key asked and was answered; None where there was none, or it died unanswered."""
-    message = documents.message(conversation_id, message_id)
-    if message is None:
-        return None
-    if message.text != question.text:
-        raise idempotency.other_body()
-    asked = Asked(caller.uid, conversation_id, message_id, question.text, question.locale)
-    answered = documents.message(conversation_id, answer_id(message_id))
-    if answered is not None:
-        return replace(asked, earlier_answer=answered.text)
-    if datetime.now(UTC) - message.created_at < RUNNING_AT_MOST:
-        raise idempotency.still_running()
-    return replace(asked, analyses=_analyses(documents, question.track_ids))
+async def stored(asked: Asked) -> str | None:
+    """The answer, where another instance has written it meanwhile."""
+    return await in_thread(as_service.answer, asked.conversation_id, answer_id(asked.message_id))
 
 
 def answer_id(message_id: str) -> str:
     return f"{message_id}-answer"
 
 
-def answer(asked: Asked) -> dict[str, Any]:
-    """The answer, written into the conversation: the JSON of `POST /v1/chat`."""
-    usage = asdict(TokenUsage("advisor", 0, 0))
-    if asked.earlier_answer is not None:
-        return _as_json(asked, asked.earlier_answer, usage)
-    text = advisor.answer(asked.text, asked.analyses, locale=asked.locale, history=asked.history)
-    as_service.add_answer(asked.conversation_id, answer_id(asked.message_id), text)
-    events.track_usage("chat.answered", asked.uid, f"{asked.message_id}/answered", usage)
-    return _as_json(asked, text, usage)
+@dataclass(frozen=True)
+class _Earlier:
+    question: Message
+    answer: str | None
 
 
-def _as_json(asked: Asked, text: str, usage: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "conversationId": asked.conversation_id,
-        "messageId": asked.message_id,
-        "answer": text,
-        "usage": usage,
-    }
+async def _earlier(documents: UserDocuments, request: Ask) -> _Earlier | None:
+    """What an earlier request with this key asked and was answered. Raises Problem where it asked something else."""
+    if not request.repeats:
+        return None
+    message, answered = await asyncio.gather(
+        in_thread(documents.message, request.conversation_id, request.message_id),
+        in_thread(documents.message, request.conversation_id, answer_id(request.message_id)),
+    )
+    if message is None:
+        return None
+    if message.text != request.question.text:
+        raise idempotency.other_body()
+    return _Earlier(message, answered.text if answered is not None else None)
 
 
-def _conversation(
-    documents: UserDocuments, caller: Caller, question: Question, message_id: str
-) -> tuple[Conversation, bool]:
-    """The conversation that a question belongs to, and whether it is new.
-
-    A track's own conversation is named after the track, one without a track after its first message.
-    """
-    if question.conversation_id is not None:
-        found = documents.conversation(question.conversation_id)
-        if found is None:
-            raise Problem("not-found", "There is no such conversation of yours.")
-        return found, False
-    conversation_id = question.track_ids[0] if question.track_ids else message_id
-    found = documents.conversation(conversation_id)
-    if found is not None:
-        return found, False
-    return Conversation(conversation_id, (caller.uid,), question.track_ids), True
-
-
-def _user_messages(documents: UserDocuments, conversation_id: str) -> tuple[str, ...]:
-    return tuple(m.text for m in documents.latest_messages(conversation_id, HISTORY_MOST) if m.role == "user")
+def _before_reading(request: Ask, profile: User | None, earlier: _Earlier | None) -> Asked:
+    """What is known of a question before its conversation and its tracks are read."""
+    question, now = request.question, datetime.now(UTC)
+    plan = effective(profile.plan if profile else None, profile.plan_expires_at if profile else None, now)
+    return Asked(
+        request.caller.uid,
+        request.conversation_id,
+        request.message_id,
+        question.text,
+        question.locale,
+        pictures=question.pictures,
+        plan=plan,
+        asked_at=earlier.question.created_at if earlier else now,
+        repeated=earlier is not None,
+        earlier_answer=earlier.answer if earlier else None,
+    )
 
 
-def _analyses(documents: UserDocuments, track_ids: Sequence[str]) -> tuple[NamedAnalysis, ...]:
-    """The analyses that a question is about: the tracks named, then the first one's reference and last version."""
-    tracks = [_own_track(documents, track_id) for track_id in track_ids]
-    if not tracks:
+def _written(documents: UserDocuments, conversation: Conversation | None, request: Ask, asked: Asked) -> Asked:
+    """The question, written and counted in one batch. Raises Problem with the true cause of a refusal."""
+    new = conversation is None
+    into = conversation or Conversation(request.conversation_id, (asked.uid,), request.question.track_ids)
+    try:
+        documents.add_message(into, asked.message_id, asked.text, new=new)
+    except (Denied, Exists) as error:
+        same = documents.message(into.id, asked.message_id) if request.repeats else None
+        if same is not None and same.text == asked.text:  # sent twice at once, to two instances
+            return replace(asked, asked_at=same.created_at, repeated=True)
+        opened = documents.conversation(into.id) if new else None
+        if opened is None:
+            raise _cause(documents, new=new) from error
+        return _written(documents, opened, request, asked)  # opened by the service meanwhile
+    return asked
+
+
+async def _conversation(documents: UserDocuments, request: Ask) -> Conversation | None:
+    if request.conversation_id == request.message_id and not request.repeats:
+        return None  # named after a message that is not there yet
+    return await in_thread(documents.conversation, request.conversation_id)
+
+
+async def _turns(documents: UserDocuments, conversation: Conversation | None, asked: Asked) -> tuple[Turn, ...]:
+    """The latest messages before the question, of both, oldest first."""
+    if conversation is None:
         return ()
-    first = tracks[0]
-    roles: dict[str | None, Role] = {first.replaces_track_id: "previous", first.reference_track_id: "reference"}
-    named = [_named(documents, track, roles.get(track.id, "track")) for track in tracks]
-    for track_id in (first.reference_track_id, first.replaces_track_id):
-        analysis = own_analysis(documents, track_id) if track_id and track_id not in track_ids else None
-        track = documents.track(track_id) if track_id and analysis is not None else None
-        if track is not None and analysis is not None:
-            named.append(NamedAnalysis(track.filename, roles[track.id], analysis))
-    return tuple(named)
+    before = asked.asked_at if asked.repeated else None
+    messages = await in_thread(documents.latest_messages, conversation.id, HISTORY_MOST, before=before)
+    return tuple(Turn(message.role, message.text) for message in messages)
+
+
+async def _own_tracks(documents: UserDocuments, track_ids: Sequence[str]) -> Sequence[Track]:
+    return await asyncio.gather(*(in_thread(_own_track, documents, track_id) for track_id in track_ids))
 
 
 def _own_track(documents: UserDocuments, track_id: str) -> Track:
@@ -177,6 +220,21 @@ def _own_track(documents: UserDocuments, track_id: str) -> Track:
     if track is None:
         raise Problem("not-found", f"There is no track {track_id} of yours.")
     return track
+
+
+def _analyses(documents: UserDocuments, tracks: Sequence[Track]) -> tuple[NamedAnalysis, ...]:
+    """The analyses that a question is about: the tracks named, then the first one's reference and last version."""
+    if not tracks:
+        return ()
+    first, named_ids = tracks[0], {track.id for track in tracks}
+    roles: dict[str | None, Role] = {first.replaces_track_id: "previous", first.reference_track_id: "reference"}
+    named = [_named(documents, track, roles.get(track.id, "track")) for track in tracks]
+    for track_id in (first.reference_track_id, first.replaces_track_id):
+        analysis = own_analysis(documents, track_id) if track_id and track_id not in named_ids else None
+        track = documents.track(track_id) if track_id and analysis is not None else None
+        if track is not None and analysis is not None:
+            named.append(NamedAnalysis(track.filename, roles[track.id], analysis))
+    return tuple(named)
 
 
 def _named(documents: UserDocuments, track: Track, role: Role) -> NamedAnalysis:
@@ -187,7 +245,7 @@ def _named(documents: UserDocuments, track: Track, role: Role) -> NamedAnalysis:
     return NamedAnalysis(track.filename, role, analysis)
 
 
-def _cause(documents: UserDocuments) -> Problem:
+def _cause(documents: UserDocuments, *, new: bool) -> Problem:
     """Why the rules denied a message."""
     profile, now = documents.profile(), datetime.now(UTC)
     if profile is None or profile.plan_status != "active":
@@ -197,5 +255,7 @@ def _cause(documents: UserDocuments) -> Problem:
         renewal = renewal_after(now)
         detail = f"All {plan.messages_per_month} messages of this month are used; more from {renewal:%Y-%m-%d} on."
         return Problem("quota-used-up", detail, {"remaining": 0, "renewsAt": renewal.isoformat()})
+    if new:
+        return Problem("not-found", "There is no such conversation of yours.")  # it is somebody else's
     detail = f"At most one message in {THROTTLE_S} s and conversation; try again in a moment."
     return Problem("throttled", detail, headers={"Retry-After": str(THROTTLE_S)})

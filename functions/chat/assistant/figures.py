@@ -59,7 +59,8 @@ class Figure:
 class Source:
     """Where a figure may come from: one value, or the span between two settings ("2 to 4 dB").
 
-    Between the ends of a span lies no frequency: "57 Hz" speaks of one sound, and none was measured.
+    Between the ends of a span lie settings, which are round ("3 dB", "2.5 dB"): "2.7 dB" reads like a measurement. And
+    no frequency lies there: "57 Hz" speaks of one sound, and none was measured.
     """
 
     low: float
@@ -69,7 +70,7 @@ class Source:
     def covers(self, figure: Figure) -> bool:
         if figure.unit != self.unit:
             return False
-        between = self.unit != "Hz" and self.low < figure.value < self.high
+        between = self.unit != "Hz" and self.low < figure.value < self.high and (2 * figure.value).is_integer()
         return between or figure.is_(self.low) or figure.is_(self.high)
 
 
@@ -78,9 +79,9 @@ class NumberCheck:
 
     def __init__(self, analyses: Sequence[NamedAnalysis], locale: Locale) -> None:
         self._locale = locale
-        self._sources: dict[str, list[Source]] = {}
+        self._sources: dict[str, set[Source]] = {}
         for source in _sources(analyses, locale):
-            self._sources.setdefault(source.unit, []).append(source)
+            self._sources.setdefault(source.unit, set()).add(source)
 
     def untraceable(self, text: str, *, with_bare_numbers: bool = False) -> list[Figure]:
         """The figures of `text` that nothing vouches for, each with its place; an empty list is what should be.
@@ -89,6 +90,11 @@ class NumberCheck:
         """
         found = figures(text, with_bare_numbers=with_bare_numbers)
         return [f for f in found if not any(source.covers(f) for source in self._sources.get(f.unit, ()))]
+
+    def vouches(self, figure: Figure) -> bool:
+        """Whether a number without a unit is one of the sources, whatever its unit."""
+        every = (source for sources in self._sources.values() for source in sources)
+        return any(figure.is_(source.low) or figure.is_(source.high) for source in every)
 
 
 def figures(text: str, *, with_bare_numbers: bool = False) -> list[Figure]:
@@ -105,6 +111,12 @@ def figures(text: str, *, with_bare_numbers: bool = False) -> list[Figure]:
             found += [_figure(w, last, match) for w in written if w is not None]
         rest = pattern.sub(_blank, rest)
     return sorted(found, key=lambda f: f.start)
+
+
+def unit_of(metric: str) -> str:
+    """The unit of a metric as figures have it."""
+    unit = knowledge.metrics()[metric].unit
+    return _SAME.get(unit, unit)
 
 
 def _blank(match: re.Match[str]) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from assistant import images
+from assistant.pieces import Picture
 from shared.documents.records import is_id
 from shared.problems import Problem
 
@@ -20,6 +22,7 @@ class Question:
     track_ids: tuple[str, ...]
     conversation_id: str | None
     locale: str | None  # None: the language of the question
+    pictures: tuple[Picture, ...] = ()
 
 
 def question(body: Mapping[str, Any]) -> Question:
@@ -37,8 +40,7 @@ def question(body: Mapping[str, Any]) -> Question:
     locale = body.get("locale")
     if locale not in (None, "en", "pt-BR"):
         faults.append("locale must be en or pt-BR")
-    if body.get("images"):
-        faults.append("images are not taken: no model that sees is set up")
+    pictures = images.pictures(body.get("images"), faults)
     if faults:
         raise Problem("invalid-request", "; ".join(faults) + ".", {"faults": faults})
-    return Question(str(message), tuple(dict.fromkeys(track_ids)), conversation_id, locale)
+    return Question(str(message), tuple(dict.fromkeys(track_ids)), conversation_id, locale, pictures)

@@ -134,11 +134,17 @@ def take(
         return Taken(None, "refused", f"not done, operators hold {action.control}: {text}")
     if before is not None and before.level >= 1:
         return Taken(replace(before, causes=_with(before.causes, cause)), "shared", f"done already: {text}")
-    if sum(name == action.name and now - at < HOUR_S for name, at in taken_before) >= action.cap_per_hour:
+    counted_as = count_name(action, mode)
+    if sum(name == counted_as and now - at < HOUR_S for name, at in taken_before) >= action.cap_per_hour:
         return Taken(None, "refused", f"not done, {action.cap_per_hour} times within an hour is the cap: {text}")
     if mode == "dry-run":
         return Taken(None, "dry-run", f"dry run, would be done: {text}")
     return Taken(hold, "taken", text)
+
+
+def count_name(action: Action, mode: Mode) -> str:
+    """What the cap counts: dry runs and real ones apart, so that the first real one does not meet a cap used up."""
+    return action.name if mode == "on" else f"{action.name}/{mode}"
 
 
 def _with(causes: tuple[str, ...], cause: str) -> tuple[str, ...]:

@@ -172,6 +172,7 @@ class _Bench:
         target = actions.target_of(action, transition.label)
         if target is None:
             return
+        mode = self.standing.modes.get(name, self._mode)
         taken = actions.take(
             action,
             target,
@@ -181,12 +182,14 @@ class _Bench:
             holds=self.standing.holds,
             taken_before=self.watch.taken,
             pinned=self.standing.pinned,
-            mode=self.standing.modes.get(name, self._mode),
+            mode=mode,
         )
         if taken.hold is not None:
             self.standing = replace(self.standing, holds={**self.standing.holds, taken.hold.key: taken.hold})
         if taken.counts:
-            self.watch = replace(self.watch, taken=(*self.watch.taken, (name, transition.at)))
+            self.watch = replace(
+                self.watch, taken=(*self.watch.taken, (actions.count_name(action, mode), transition.at))
+            )
         self._note(incident, transition.at, taken.text, tell=taken.outcome != "shared")
         self.audit.append(Audit(f"automatic: {transition.key}", taken.text, incident))
 

@@ -15,11 +15,11 @@ PASSING_STATES: tuple[State, ...] = ("awaiting-upload", "queued", "analysing")
 
 
 def tick(_: Event) -> None:
-    """Raises what the judgement raises, so that the tick comes again. Nothing holds it up; webhooks come last."""
+    """Raises what the judgement raises, so that the tick comes again. What fails after it holds nothing up."""
     now = datetime.now(UTC)
     watch.run(now, scheduled=True)
-    _try("housekeeping", lambda: measure(now))
     _try("the outbox", watch.tell)
+    _try("housekeeping", lambda: measure(now))
 
 
 def measure(now: datetime) -> None:

@@ -15,14 +15,14 @@ Samples = NDArray[np.float32]
 CELL = 32
 """Frames of the smallest unit that peaks are kept of; a full block has a whole number of them."""
 
-_BLOCK_TARGET = 60_000  # a block and what is made of it stay in the second-level cache
+_BLOCK_TARGET = 120_000  # samples: a block and what is made of it stay in the second-level cache
 _ROWS = range(40, 101)
-_ROW_TARGET = 64
+_ROW_TARGET = 48
 
 
 @cache
 def hop_and_row(sample_rate_hz: int) -> tuple[int, int]:
-    """The frames of 10 ms, and a row length near 64 that divides them (for filters done as matrix products).
+    """The frames of 10 ms, and a row length near 48 that divides them (for filters done as matrix products).
 
     Rates that are no multiple of 100 Hz, and the few whose hundredth has no such divisor, get the nearest hop that
     does.
@@ -35,10 +35,10 @@ def hop_and_row(sample_rate_hz: int) -> tuple[int, int]:
     raise ValueError(f"no hop for {sample_rate_hz} Hz")
 
 
-def block_frames(sample_rate_hz: int) -> int:
-    """A whole number of hops and of cells, about 60,000 frames."""
+def block_frames(sample_rate_hz: int, channels: int) -> int:
+    """A whole number of hops and of cells: about 60,000 frames, and fewer where there are more than two channels."""
     unit = lcm(hop_and_row(sample_rate_hz)[0], CELL)
-    return unit * max(1, round(_BLOCK_TARGET / unit))
+    return unit * max(1, round(_BLOCK_TARGET / max(2, channels) / unit))
 
 
 @dataclass(frozen=True)
@@ -72,25 +72,13 @@ class Block:
     @cached_property
     def mono(self) -> Samples:
         """(frames,): the mean of all channels."""
-        if self.planar.shape[0] == 1:
+        if len(self.planar) == 1:
             return np.asarray(self.planar[0])
-        if self.planar.shape[0] == 2:
-            return self.mid
-        return np.asarray(self.planar.mean(axis=0, dtype=np.float32))
-
-    @cached_property
-    def mid(self) -> Samples:
-        """(frames,): half the sum of the first two channels; of mono, the channel itself."""
-        return np.asarray((self.planar[0] + self._second) * np.float32(0.5))
-
-    @cached_property
-    def side(self) -> Samples:
-        """(frames,): half the difference of the first two channels; of mono, zeros."""
-        return np.asarray((self.planar[0] - self._second) * np.float32(0.5))
-
-    @property
-    def _second(self) -> Samples:
-        return np.asarray(self.planar[min(1, self.planar.shape[0] - 1)])
+        if len(self.planar) > 2:
+            return np.asarray(self.planar.mean(axis=0, dtype=np.float32))
+        total = self.planar[0] + self.planar[1]
+        total *= np.float32(0.5)
+        return np.asarray(total)
 
 
 class Measure(Protocol):

@@ -8,15 +8,32 @@ import numpy as np
 
 from analysis.measures.base import CELL, Block, Samples
 
+_FAINT = 1e-10  # a fifth of the last bit of 32
+
 
 def cell_peaks(block: Block) -> Samples:
     """(channels, cells): max |x|; a last cell that is not full counts as filled up with zeros. Made once a block."""
     if "cell_peaks" not in block.cache:
-        block.cache["cell_peaks"] = _peaks(block.planar)
+        block.cache["cell_peaks"] = peaks_of(block.planar)
     return cast(Samples, block.cache["cell_peaks"])
 
 
-def _peaks(planar: Samples) -> Samples:
+def silence_faint_cells(block: Block) -> None:
+    """Zeroes, in place, the cells that stay below -200 dBFS: there is nothing to hear, and on the way to zero lie the
+    denormal numbers, with which processors compute ten times as slowly. For whoever makes the block, before others
+    read it."""
+    peaks = cell_peaks(block)
+    faint = (peaks > 0) & (peaks < _FAINT)
+    if not faint.any():
+        return
+    samples = np.repeat(faint, CELL, axis=1)[:, : block.planar.shape[1]]
+    block.planar[samples] = 0
+    block.samples[samples.T] = 0
+    peaks[faint] = 0
+
+
+def peaks_of(planar: Samples) -> Samples:
+    """As `cell_peaks`, of any signals (channels, frames)."""
     channels, frames = planar.shape
     peaks = np.abs(planar)
     missing = -frames % CELL

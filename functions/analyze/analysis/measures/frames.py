@@ -4,6 +4,10 @@ Both look at what happens below 2.2 kHz, so an eighth of the samples is enough. 
 one matrix product on rows of samples (numpy has no polyphase filter).
 """
 
+from __future__ import annotations
+
+from typing import cast
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +40,8 @@ def low_pass(sample_rate_hz: int, factor: int) -> NDArray[np.float64]:
 
 
 class Decimator:
-    """Feeds on blocks, gives the decimated mono signal. Two decimators fed the same blocks share one product."""
+    """Feeds on blocks, gives the decimated mono signal. One a track: `Decimator.of(stream)`; each block counts once,
+    whoever feeds it."""
 
     def __init__(self, stream: Stream) -> None:
         self.factor = decimation(stream.sample_rate_hz)
@@ -50,17 +55,22 @@ class Decimator:
         self._from_before, self._from_row = taps[: self._history], taps[self._history :]
         self._rest = np.zeros(self._history, np.float32)
 
+    @staticmethod
+    def of(stream: Stream) -> Decimator:
+        if "decimator" not in stream.shared:
+            stream.shared["decimator"] = Decimator(stream)
+        return cast(Decimator, stream.shared["decimator"])
+
     def feed(self, block: Block) -> Array:
         """The decimated samples that `block` completes, shape (n,)."""
         if self.factor == 1:
             return block.mono
-        done = block.cache.get("decimated")
-        samples = np.concatenate((self._rest, block.mono))
-        rows = (samples.size - self._history) // self._row
-        self._rest = samples[rows * self._row :]
-        if not isinstance(done, np.ndarray):
-            done = block.cache["decimated"] = self._filter(samples, rows)
-        return done
+        if "decimated" not in block.cache:
+            samples = np.concatenate((self._rest, block.mono))
+            rows = (samples.size - self._history) // self._row
+            self._rest = samples[rows * self._row :].copy()
+            block.cache["decimated"] = self._filter(samples, rows)
+        return cast(Array, block.cache["decimated"])
 
     def _filter(self, samples: Array, rows: int) -> Array:
         if rows == 0:
@@ -94,3 +104,13 @@ class Frames:
 def hann(size: int) -> Array:
     """The periodic Hann window."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
+
+
+def powers(frames: Array, window: Array) -> Array:
+    """The power of each frame's bins, shape (frames, size / 2 + 1).
+
+    Scaled "forward", numpy transforms single precision as such; by default it goes through double, at twice the time.
+    """
+    bins = np.fft.rfft(frames * (window * np.float32(window.size)), norm="forward")
+    parts = np.square(bins.view(np.float32))
+    return np.asarray(parts[:, 0::2] + parts[:, 1::2])

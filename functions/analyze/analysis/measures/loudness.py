@@ -10,7 +10,7 @@ from analysis.measures.base import Block, Stream, hop_and_row
 from analysis.measures.cells import cell_peaks
 from analysis.measures.gating import Energies, SlidingMean, every, integrated_energy, loudness_range_lu, series_lufs
 from analysis.measures.kweighting import KWeighting
-from analysis.measures.true_peak import TruePeak
+from analysis.measures.true_peak import RecentPeak, TruePeak
 from analysis.measures.units import amplitude_db, difference, lufs, rounded
 
 _MOMENTARY_HOPS, _SHORT_TERM_HOPS = 40, 300  # 0.4 s and 3 s
@@ -26,15 +26,21 @@ class Loudness:
     Tech 3342 leaves the range's step open; 1 s is libebur128's. (ffmpeg steps by 100 ms, and its percentiles lie one
     rank beside those of Tech 3342's reference code, which shows on short tracks.)
 
-    `plrDb` is the true peak over the integrated loudness, `psrDb` the true peak over the loudest short-term value.
+    `plrDb` is the true peak of the track over its integrated loudness. `psrDb` is the true peak within the loudest 3 s
+    over their short-term loudness: the peak to short-term loudness ratio of a meter's window (Grimm et al., Measuring
+    Micro-Dynamics - A First Step: Standardizing PSR, AES 143, 2017) where the track is loudest.
+
     `shortTermSeries` has at most 1,200 values, each the loudest window that ends within its step of `stepS`.
     Kept for the end are the 400 ms and 3 s energies at 100 ms: 160 bytes a second.
     """
 
     def __init__(self, stream: Stream) -> None:
-        self._hop_s = hop_and_row(stream.sample_rate_hz)[0] / stream.sample_rate_hz
+        self._hop = hop_and_row(stream.sample_rate_hz)[0]
+        self._hop_s = self._hop / stream.sample_rate_hz
         self._weighting = KWeighting(stream)
         self._true_peak = TruePeak(stream)
+        self._recent_peak = RecentPeak(stream, _SHORT_TERM_HOPS * self._hop)
+        self._loudest_peak = 0.0
         self._momentary, self._short_term = SlidingMean(_MOMENTARY_HOPS), SlidingMean(_SHORT_TERM_HOPS)
         self._momentary_max = self._short_term_max = 0.0
         self._momentary_steps, self._short_term_steps = array("d"), array("d")
@@ -45,10 +51,13 @@ class Loudness:
     def feed(self, block: Block) -> None:
         hops = self._weighting.feed(block.planar)
         self._hops += hops.size
-        self._momentary_max = max(self._momentary_max, _slide(self._momentary, hops, self._momentary_steps))
-        self._short_term_max = max(self._short_term_max, _slide(self._short_term, hops, self._short_term_steps))
+        self._momentary_max = max(self._momentary_max, _slide(self._momentary, hops, self._momentary_steps)[0])
         self._sample_peak = max(self._sample_peak, float(cell_peaks(block).max()))
-        self._true_peak.feed(block)
+        self._recent_peak.feed(block.start, self._true_peak.feed(block))
+        loudest, hop = _slide(self._short_term, hops, self._short_term_steps)
+        if loudest > self._short_term_max:
+            self._short_term_max = loudest
+            self._loudest_peak = self._recent_peak.between(hop * self._hop, (hop + _SHORT_TERM_HOPS) * self._hop)
 
     def result(self) -> dict[str, object]:
         energy = integrated_energy(np.asarray(self._momentary_steps))
@@ -64,7 +73,7 @@ class Loudness:
             "truePeakDbtp": peak,
             "samplePeakDbfs": amplitude_db(self._sample_peak),
             "plrDb": difference(peak, integrated),
-            "psrDb": difference(peak, short_term_max),
+            "psrDb": difference(amplitude_db(self._loudest_peak), short_term_max),
         }
         self._note({key for key, value in values.items() if value is None}, integrated)
         step, series = series_lufs(
@@ -88,9 +97,12 @@ class Loudness:
             self._notes[key] = "shorter than 0.4 s" if self._hops < _MOMENTARY_HOPS else "below -70 LUFS throughout"
 
 
-def _slide(mean: SlidingMean, hops: Energies, steps: array[float]) -> float:
-    """Keeps the windows at 100 ms; returns the loudest of all that the hops complete."""
+def _slide(mean: SlidingMean, hops: Energies, steps: array[float]) -> tuple[float, int]:
+    """Keeps the windows at 100 ms; returns the loudest of all that the hops complete, and the hop it begins with."""
     first = mean.first
     windows = mean.feed(hops)
     steps.frombytes(every(windows, first, _GATING_STEP_HOPS).tobytes())
-    return float(windows.max(initial=0.0))
+    if windows.size == 0:
+        return 0.0, first
+    loudest = int(np.argmax(windows))
+    return float(windows[loudest]), first + loudest

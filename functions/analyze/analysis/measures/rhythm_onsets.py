@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.measures.base import Block, Stream
-from analysis.measures.frames import Array, Decimator, Frames, hann
+from analysis.measures.frames import Array, Decimator, Frames, hann, powers
 
 FRAME, HOP = 256, 64  # 46 and 12 ms at 5.5 kHz
 SEGMENT_S, LONGEST_LAG_S = 30.0, 12.0
@@ -34,7 +34,7 @@ class Onsets:
     """
 
     def __init__(self, stream: Stream) -> None:
-        self._decimator = Decimator(stream)
+        self._decimator = Decimator.of(stream)
         self._frames = Frames(FRAME, HOP)
         self._window = hann(FRAME)
         self._bands = _band_matrix(self._decimator.rate_hz)
@@ -54,9 +54,7 @@ class Onsets:
 
     def feed(self, block: Block) -> None:
         frames = self._frames.feed(self._decimator.feed(block))
-        spectrum = np.fft.rfft(frames * self._window)
-        power = np.asarray(spectrum.real**2 + spectrum.imag**2, np.float32)
-        self._energies.append(power @ self._bands)
+        self._energies.append(powers(frames, self._window) @ self._bands)
         self._airs.append(self._air(block.mono))
         self._waiting += len(frames)
         while self._waiting >= self._segment_frames:

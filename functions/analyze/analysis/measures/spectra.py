@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,8 @@ _LOW_RATE_HZ, _LOW_FRAME = 2756, 2048
 _HIGH_BIN_HZ = 10.8
 _STOPBAND_DB = 80.0
 _OUTPUTS_PER_ROW = 16
-_BATCH_BINS = 1 << 15  # transformed at a time, so that they stay in the cache
+_BATCH_BINS = 1 << 16  # transformed at a time: many share the overhead of a call, few stay in the cache
+_SIDE_BY_SIDE = 4  # transforms that numpy does at once in single precision; a rest of fewer takes as long
 
 Lines = NDArray[np.float64]  # (4, bins)
 Signals = NDArray[np.complex64]
@@ -111,28 +112,28 @@ class _Welch:
         rise = np.sin(np.pi / 2 * np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / overlap) ** 2)
         window = np.concatenate((rise, np.ones(frame - 2 * overlap), rise[::-1]))
         self._window = np.repeat(window, 2).astype(np.float32)  # for real and imaginary parts side by side
-        self._batch = max(1, _BATCH_BINS // frame)
-        self._windowed = np.empty((self._batch, 2 * frame), np.float32)
-        self._frames, self._bins = np.empty((2, self._batch, frame), np.complex128)
+        self._batch = max(_SIDE_BY_SIDE, _BATCH_BINS // frame)
+        self._frames, self._bins = np.empty((2, self._batch, frame), np.complex64)
         self._held = [np.zeros((pairs, overlap), np.complex64)]  # so that the first sample is at the end of a slope
         self._squares = np.zeros((pairs, 2 * frame))  # real and imaginary parts side by side
         self._product = np.zeros(frame // 2 + 1, np.complex128)
 
     def feed(self, signals: Signals) -> None:
         self._held.append(signals)
-        if self._whole_frames() >= self._batch:
-            self._transform()
+        whole = self._whole_frames()
+        if whole >= self._batch:
+            self._transform(whole - whole % _SIDE_BY_SIDE)
 
     def finish(self) -> Lines:
         """Energy per bin: all channels, left, right, and the sum of left times right."""
         length = sum(held.shape[1] for held in self._held)
         self._held.append(np.zeros((len(self._squares), -length % self._hop + self._frame), np.complex64))
-        self._transform()
+        self._transform(max(0, self._whole_frames()))
         half = self._frame // 2
-        two_sided = self._squares.reshape(len(self._squares), -1, 2).sum(axis=2) / self._frame
+        two_sided = self._squares.reshape(len(self._squares), -1, 2).sum(axis=2) * self._frame
         power = two_sided[:, : half + 1].copy()
         power[:, 1:half] += two_sided[:, :half:-1]
-        product = self._product / self._frame
+        product = self._product * self._frame
         product[1:half] *= 2
         first = power[0]
         left, right = (first + product.real) / 2, (first - product.real) / 2
@@ -141,8 +142,7 @@ class _Welch:
     def _whole_frames(self) -> int:
         return (sum(held.shape[1] for held in self._held) - self._frame) // self._hop + 1
 
-    def _transform(self) -> None:
-        count = max(0, self._whole_frames())
+    def _transform(self, count: int) -> None:
         held = np.concatenate(self._held, axis=1)
         self._held = [held[:, count * self._hop :].copy()]
         for pair, signal in enumerate(held):
@@ -152,15 +152,21 @@ class _Welch:
                 self._add(pair, frames[at : at + self._batch])
 
     def _add(self, pair: int, frames: Samples) -> None:
-        """frames: (at most a batch, 2 x frame). numpy transforms double precision in half the time of single."""
-        filled, bins = self._frames[: len(frames)], self._bins[: len(frames)]
-        filled.view(np.float64)[...] = np.multiply(frames, self._window, out=self._windowed[: len(frames)])
-        np.fft.fft(filled, out=bins)
-        parts = bins.view(np.float64)
+        """frames: (at most a batch, 2 x frame).
+
+        Scaled "forward", numpy transforms single precision as such; by default it goes through double, at twice the
+        time.
+        """
+        filled = self._frames[: len(frames)]
+        bins: Any = self._bins[: len(frames)]  # numpy's types do not know that `fft` may give single precision
+        np.multiply(frames, self._window, out=filled.view(np.float32))
+        np.fft.fft(filled, norm="forward", out=bins)
+        parts = bins.view(np.float32)
         self._squares[pair] += np.einsum("ij,ij->j", parts, parts)
         if pair == 0:
             half = self._frame // 2
-            self._product[1:] += np.einsum("ij,ij->j", bins[:, 1 : half + 1], bins[:, : half - 1 : -1])
+            product = np.multiply(bins[:, 1 : half + 1], bins[:, : half - 1 : -1], out=filled[:, :half])
+            self._product[1:] += product.sum(axis=0)
             self._product[0] += np.square(bins[:, 0]).sum()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.measures.base import Block, Stream
-from analysis.measures.frames import Array, Decimator, Frames, hann
+from analysis.measures.frames import Array, Decimator, Frames, hann, powers
 
 Histogram = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ class Pitches:
     """
 
     def __init__(self, stream: Stream) -> None:
-        self._decimator = Decimator(stream)
+        self._decimator = Decimator.of(stream)
         self._frames = Frames(FRAME, HOP)
         self._window = hann(FRAME)
         self._hz_per_bin = self._decimator.rate_hz / FRAME
@@ -52,8 +52,7 @@ class Pitches:
         self._waiting.clear()
         if len(frames) == 0:
             return
-        spectrum = np.fft.rfft(frames * self._window)[:, self._lowest - 1 : self._highest + 2]
-        power = np.asarray(spectrum.real**2 + spectrum.imag**2, np.float32)
+        power = powers(frames, self._window)[:, self._lowest - 1 : self._highest + 2]
         while self._opening_left and len(power):
             first, power = self._gather(power[:1]), power[1:]
             self._opening_left -= bool(first.any())

@@ -1,0 +1,35 @@
+"""What changed between two versions of a track: the difference of every number that both analyses have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+SECTIONS = ("loudness", "dynamics", "stereo", "spectrum", "rhythm", "tonality")
+
+
+def deltas(result: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """By metric, such as `loudness.integratedLufs`: `{from, to, delta}` in the metric's own unit, the score included.
+
+    Series are left out. What either result does not have (null, or withheld from a reduced analysis) is left out too.
+    """
+    before, after = dict(_numbers(earlier)), dict(_numbers(result))
+    return {
+        metric: {"from": before[metric], "to": value, "delta": round(value - before[metric], 6)}
+        for metric, value in after.items()
+        if metric in before
+    }
+
+
+def _numbers(result: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for section in SECTIONS:
+        yield from _leaves(section, result.get(section))
+    yield from _leaves("verdict.score", (result.get("verdict") or {}).get("score"))
+
+
+def _leaves(path: str, value: object) -> Iterator[tuple[str, float]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(f"{path}.{key}", inner)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield path, value

@@ -1,0 +1,44 @@
+"""One local cloud for all tests that need a whole one; these stay on one worker, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local import emulators
+from tests.cloud import LocalCloud, end_cloud, end_guards, start_cloud
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if {HERE / "e2e", HERE / "chaos"} & set(item.path.parents):
+            item.add_marker(pytest.mark.xdist_group("cloud"))
+
+
+def pytest_unconfigure() -> None:
+    end_guards()
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    reason = emulators.missing()
+    if reason:
+        pytest.skip(reason)
+    ready_file = tmp_path_factory.mktemp("cloud") / "ready.json"
+    process = start_cloud(ready_file)
+    yield LocalCloud(ready_file)
+    end_cloud(process)
+
+
+@pytest.fixture(scope="session")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's track."""
+    from local import synth
+
+    path = tmp_path_factory.mktemp("song") / "song.wav"
+    synth.make(path)
+    return path

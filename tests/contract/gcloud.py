@@ -1,0 +1,34 @@
+"""A command `gcloud` for many calls: the real one, loaded once (gcloud_server.py)."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SERVER = Path(__file__).with_name("gcloud_server.py")
+ASKED = "--format=value[separator=' '](installation.sdk_root,basic.python_location)"
+
+
+@contextmanager
+def loaded(folder: Path) -> Iterator[None]:
+    """Puts the command into the folder; it works inside the block."""
+    installed = shutil.which("gcloud")
+    assert installed is not None
+    told = subprocess.run([installed, "info", ASKED], capture_output=True, text=True, check=True)
+    root, python = told.stdout.split()
+    address = folder / "socket"
+    server = subprocess.Popen([python, "-S", str(SERVER), root, str(address)], stdin=subprocess.PIPE)
+    assert server.stdin is not None
+    command = folder / "gcloud"
+    waiting = f"until [ -S {address} ]; do sleep 0.05; done"
+    command.write_text(f'#!/bin/sh\n{waiting}\nexec {sys.executable} -I -S {SERVER} ask {address} "$@"\n')
+    command.chmod(0o755)
+    try:
+        yield
+    finally:
+        server.stdin.close()  # which ends it
+        server.wait(10)
