@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test up check bench lock clean
+.PHONY: demo test chaos up check bench lock clean
 
 demo: .venv/.installed
 	@$(BIN)/prodai demo $(if $(FILE),"$(FILE)")
 
 test: .venv/.installed
 	@$(BIN)/pytest -n 2 --dist loadgroup $(TESTS)
+
+# All faults on the local cloud, about seven minutes; writes docs/faults.md.
+chaos: .venv/.installed
+	@CHAOS=full UPDATE_DOCS=1 $(BIN)/pytest tests/chaos
 
 up: .venv/.installed
 	@$(BIN)/prodai up

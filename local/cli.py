@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from local import analyze, dead_letters
+from local import analyze
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,7 +25,16 @@ def main(arguments: list[str] | None = None) -> int:
     demo.set_defaults(run=_demo)
 
     analyze.add_parser(commands)
-    dead_letters.add_parser(commands)
+
+    letters = commands.add_parser("dead-letters", help="messages that were given up: look at them, send them again")
+    letters.add_argument("action", choices=("list", "replay"))
+    letters.add_argument("ids", nargs="*", metavar="ID", help="replay these; see `list`")
+    letters.add_argument("--all", action="store_true", help="replay every one")
+    letters.add_argument("--topic", action="append", help="of this topic only; may be given several times")
+    letters.add_argument("--project", help="a project on Google Cloud instead of the local cloud")
+    letters.add_argument("--ready-file", metavar="PATH", help="the running cloud's ready file")
+    letters.add_argument("--json", action="store_true", help="one JSON object a line")
+    letters.set_defaults(run=_dead_letters)
 
     upload = commands.add_parser("upload", help="upload files to the running local cloud and wait for their analyses")
     upload.add_argument("files", nargs="*", type=Path, metavar="FILE", help="none: go on with what is unfinished")
@@ -89,6 +98,12 @@ def _demo(options: argparse.Namespace) -> int:
     from local import demo
 
     return demo.run(options.file, as_json=options.json)
+
+
+def _dead_letters(options: argparse.Namespace) -> int:
+    from local import dead_letters
+
+    return dead_letters.run(options)
 
 
 def _upload(options: argparse.Namespace) -> int:

@@ -40,18 +40,6 @@ class DeadLetter:
         return {**shown, "attributes": self.attributes, "data": self.data.decode(errors="replace")}
 
 
-def add_parser(commands: Any) -> None:
-    parser = commands.add_parser("dead-letters", help="messages that were given up: look at them, send them again")
-    parser.add_argument("action", choices=("list", "replay"))
-    parser.add_argument("ids", nargs="*", metavar="ID", help="replay these; see `list`")
-    parser.add_argument("--all", action="store_true", help="replay every one")
-    parser.add_argument("--topic", action="append", help="of this topic only; may be given several times")
-    parser.add_argument("--project", help="a project on Google Cloud instead of the local cloud")
-    parser.add_argument("--ready-file", metavar="PATH", help="the running cloud's ready file")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.set_defaults(run=run)
-
-
 def run(options: argparse.Namespace) -> int:
     """Raises ValueError for a command that says too little or names what is not there."""
     if options.action == "replay" and not options.ids and not options.all:

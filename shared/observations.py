@@ -180,8 +180,17 @@ class Observations:
         return Batch(tuple(keys), json.dumps(batch, separators=(",", ":")))
 
 
-@cache
+_one_at_a_time = threading.Lock()
+
+
 def observations() -> Observations:
+    """This process's own: the first requests, which may come at once, get the same."""
+    with _one_at_a_time:
+        return _made()
+
+
+@cache
+def _made() -> Observations:
     import os
 
     from shared import vitals
@@ -220,7 +229,7 @@ def flush() -> None:
     """Sends what is left by a call of its own: when an instance is told to stop. Measuring never harms: no error."""
     from shared import clients, telemetry
 
-    measured = observations.cache_info().currsize  # a server's master process measures nothing
+    measured = _made.cache_info().currsize  # a server's master process measures nothing
     batch = observations().take(at_once=True) if measured else None
     if batch is None:
         return

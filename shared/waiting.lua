@@ -222,7 +222,7 @@ function operations.place()
   local id, slots, per_user = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
   if not redis.call('ZSCORE', P .. ':since', id) then return nil end
   local uid, score = unpack(redis.call('HMGET', job_key(id), 'uid', 'score'))
-  local own = redis.call('ZCOUNT', user_key(uid), '-inf', '(' .. score)
+  local own = redis.call('ZRANK', user_key(uid), id) or redis.call('ZCOUNT', user_key(uid), '-inf', '(' .. score)
   local before, sum = {own}, own
   local heads = redis.call('ZRANGEBYSCORE', P .. ':heads', '-inf', '(' .. score, 'LIMIT', 0, HEADS_SEEN)
   for _, other in ipairs(heads) do

@@ -45,10 +45,10 @@ def _wrap() -> None:
         _note(1)
         return aggregate(self, request, **options)
 
-    FirestoreClient.commit = counted_commit
-    FirestoreClient.batch_get_documents = counted_get
-    FirestoreClient.run_query = counted_query
-    FirestoreClient.run_aggregation_query = counted_aggregate
+    FirestoreClient.commit = counted_commit  # type: ignore[method-assign]
+    FirestoreClient.batch_get_documents = counted_get  # type: ignore[method-assign]
+    FirestoreClient.run_query = counted_query  # type: ignore[method-assign]
+    FirestoreClient.run_aggregation_query = counted_aggregate  # type: ignore[method-assign]
 
 
 if "functions_framework" in " ".join(sys.orig_argv):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared import observations as observations_module
+from shared import vitals
 from shared.observations import FIELDS_MOST, GAMMA, Batch, Observations, bucket_of, bucket_value
 
 
@@ -105,3 +109,21 @@ def test_what_waits_is_old_some_seconds_after_the_last_sending() -> None:
     assert not observations.old()
     clock.time += 5.1
     assert observations.old()
+
+
+def test_requests_that_come_first_and_at_once_count_into_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    observations_module._made.cache_clear()
+    monkeypatch.setattr(vitals, "sample", dict)
+    barrier, made = threading.Barrier(20), list[int]()
+
+    def first() -> None:
+        barrier.wait()
+        made.append(id(observations_module.observations()))
+
+    threads = [threading.Thread(target=first) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    observations_module._made.cache_clear()
+    assert len(set(made)) == 1

@@ -87,6 +87,14 @@ def test_without_redis_a_put_is_kept_and_the_next_tick_puts_it_in_force(
     assert world.controls.closed == {"chat"}
 
 
+def test_who_is_denied_and_nothing_else_is_put_in_force_and_taken_back(world: World) -> None:
+    overrides.put({"rateFactor": 0.5}, None, "ana", NOW)
+    overrides.put({"rateFactor": 0.5, "denied": ["user:eve"]}, None, "ana", NOW)
+    assert world.redis.denied == {"user:eve"}
+    overrides.put({"rateFactor": 0.5, "denied": []}, None, "ana", NOW)
+    assert world.redis.denied == frozenset()
+
+
 def test_what_is_shown_says_where_it_comes_from(world: World) -> None:
     world.regions_down = {"eu"}
     world.tick(NOW.timestamp())

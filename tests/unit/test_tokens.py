@@ -108,7 +108,7 @@ def test_without_redis_a_token_is_worth_its_own_track(worker: Worker) -> None:
 
 
 def test_without_redis_a_track_that_another_one_holds_is_left_and_the_token_comes_again(worker: Worker) -> None:
-    worker.tracks["a"] = track("a", "analysing", lease_until=NOW + timedelta(seconds=60))
+    worker.tracks["a"] = track("a", "analysing", lease_until=NOW + timedelta(hours=1))
     worker.order.gives = [Unavailable(), Unavailable()]
     with pytest.raises(Passing):
         worker.run("a")
@@ -131,7 +131,7 @@ def test_what_the_order_gives_and_firestore_says_has_ended_leaves_the_order_and_
 
 
 def test_a_job_that_another_worker_holds_by_firestores_word_is_put_back_without_counting(worker: Worker) -> None:
-    worker.tracks["b"] = track("b", "analysing", lease_until=NOW + timedelta(seconds=60))
+    worker.tracks["b"] = track("b", "analysing", lease_until=NOW + timedelta(hours=1))
     worker.order.gives = [Taken("b", 1), Idle(None)]
     worker.run("a")
     assert ("put back", "b") in worker.order.told

@@ -93,9 +93,16 @@ class Redis:
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
+        self.denied: frozenset[str] = frozenset()
 
     def get(self, key: str) -> str | None:
         return self.values.get(key)
+
+    def smembers(self, _: str) -> set[str]:
+        return set(self.denied)
+
+    def store(self, wanted: controls.Controls) -> None:
+        self.values[controls.KEY], self.denied = wanted.as_json(), wanted.denied
 
 
 class World:
@@ -121,7 +128,7 @@ class World:
         monkeypatch.setattr(store, "now_state", self._state)
         monkeypatch.setattr(deadletters, "counted", lambda: dict(self.dead_letters))
         monkeypatch.setattr(clients, "redis", lambda: self.redis)
-        monkeypatch.setattr(controls, "store", lambda c: self.redis.values.update({controls.KEY: c.as_json()}))
+        monkeypatch.setattr(controls, "store", self.redis.store)
         monkeypatch.setattr(scaling, "_scale", self._scale)
 
     def tick(self, at: float, *, scheduled: bool = True) -> None:

@@ -209,8 +209,10 @@ def mirror(standing_now: Standing, *, written: bool) -> None:
     controls were ever written, only a missing copy is put back.
     """
     for _ in range(ATTEMPTS):
-        text = clients.redis().get(controls.KEY)
-        if text is not None and (not written or text == standing_now.controls.as_json()):
+        text, wanted = clients.redis().get(controls.KEY), standing_now.controls
+        if text is not None and not written:
             return
-        controls.store(standing_now.controls)
+        if text == wanted.as_json() and set(clients.redis().smembers(controls.DENIED_KEY)) == wanted.denied:
+            return
+        controls.store(wanted)
         standing_now = standing.of_document(operations.controls().data)
