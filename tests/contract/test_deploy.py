@@ -388,6 +388,7 @@ def test_rules_and_plans_are_put_once_and_changed_rules_leave_the_old_ones_at_ha
     google = operator.google
     for name, value in operator.environment.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("urllib.request._opener", None)  # urllib keeps the proxies that its first call met
     rules, store = (documents.Api(name, "token", dry_run=False) for name in ("firebaserules", "firestore"))
     for _ in range(2):
         documents.put_rules(rules, PROJECT, "the rules")

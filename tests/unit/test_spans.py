@@ -67,7 +67,7 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture
 def exporter(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> Iterator[Exporter]:
-    made = Exporter(collector.url, "test", lambda _: None)
+    made = Exporter(collector.url, "test", pytest.fail)
     monkeypatch.setattr(telemetry._output, "exporter", made)
     yield made
     made.stop()
