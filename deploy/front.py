@@ -21,7 +21,7 @@ from deploy.preflight import PLACES
 PATHS: Mapping[str, Sequence[str]] = {
     "upload": ("/v1/uploads", "/v1/uploads/*", "/v1/edge-upload", "/v1/account"),
     "chat": ("/v1/chat",),
-    "metrics": ("/v1/metrics", "/metrics", "/v1/status", "/v1/events", "/v1/controls"),
+    "metrics": ("/v1/metrics", "/metrics", "/v1/status", "/v1/events", "/v1/controls", "/v1/jobs"),
 }
 API = "https://www.googleapis.com/compute/v1"
 
@@ -33,6 +33,7 @@ def backend(project: str, name: str, regions: Sequence[str]) -> dict[str, Any]:
         "name": f"prodai-{name}",
         "loadBalancingScheme": "EXTERNAL_MANAGED",
         "protocol": "HTTPS",
+        "customRequestHeaders": ["X-Client-Geo-Location:{client_region}"],
         "backends": [{"group": f"{API}/{group}"} for group in groups],
     }
     if len(regions) > 1:

@@ -19,6 +19,7 @@ TRACK_QUEUED = "ai.prod.track.queued.v1"
 TRACK_ANALYSED = "ai.prod.track.analysed.v1"
 TRACK_FAILED = "ai.prod.track.failed.v1"
 USAGE = "ai.prod.usage.v1"
+ACCOUNT_DELETED = "account.deleted"  # a usage event's name, at which metrics forgets the user too
 OBJECT_FINALIZED = "google.cloud.storage.object.v1.finalized"
 
 TOPICS: Mapping[str, str] = {

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hmac
 from datetime import UTC, datetime
 from typing import Any
 
 import functions_framework
 
-from monitoring import analytics, counters, overrides, prometheus, status, tick, view, watch
+from monitoring import analytics, counters, overrides, prometheus, status, store, tick, view, watch
 from shared import events, http
 from shared.events import Event
 from shared.http import Answer, Endpoint, Request
-from shared.problems import Problem
 from shared.settings import settings, settings_or_exit
 
 settings_or_exit()
@@ -23,11 +21,13 @@ def _for_operators(request: Request) -> Answer:
     return http.json_answer(200, view.cached(datetime.now(UTC)), headers)
 
 
+def _jobs(request: Request) -> Answer:
+    _, headers = overrides.admitted(request)
+    return http.json_answer(200, store.ended_jobs(), headers)
+
+
 def _for_prometheus(request: Request) -> Answer:
-    expected = f"Bearer {settings().metrics_token}"
-    given = request.headers.get("authorization", "")
-    if settings().metrics_token and not hmac.compare_digest(given.encode(), expected.encode()):
-        raise Problem("unauthenticated", "Send the metrics token as `Authorization: Bearer TOKEN`.")
+    prometheus.check(request.headers.get("authorization", ""), settings().metrics_token)
     watch.run_if_overdue(datetime.now(UTC))
     return Answer(200, prometheus.exposition(datetime.now(UTC)), {"Content-Type": prometheus.CONTENT_TYPE})
 
@@ -47,6 +47,7 @@ def _receive_events(request: Request) -> Answer:
 
 ENDPOINTS = (
     Endpoint("GET", "/v1/metrics", _for_operators),
+    Endpoint("GET", "/v1/jobs", _jobs),
     Endpoint("GET", "/metrics", _for_prometheus),
     Endpoint("GET", "/v1/status", _for_everyone),
     Endpoint("POST", "/v1/events", _receive_events),

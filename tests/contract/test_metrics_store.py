@@ -196,6 +196,14 @@ def test_the_funnel_follows_each_user_from_the_day_of_the_first_upload(redis: Re
     assert [day["day"] for day in funnels.read()] == ["2026-11-25"]
 
 
+def test_of_a_deleted_account_only_numbers_are_left(redis: Redis) -> None:
+    counters.count(usage("e1", "upload.created", "ana"), NOON)
+    assert redis.keys("*ana*") == ["funnel:ana"]
+    counters.count(usage("e2", "account.deleted", "ana"), NOON)
+    assert redis.keys("*ana*") == []
+    assert funnels.read()[0]["uploaded"] == 1
+
+
 def test_client_events_are_counted_and_one_with_an_id_once(redis: Redis) -> None:
     events = [
         {"name": "upload.finished", "data": {"durationMs": 1500, "retries": 2}, "id": "x-1"},

@@ -228,6 +228,8 @@ def test_what_happened_is_counted_once_and_shown_to_operators(cloud: LocalCloud,
     assert 'prodai_events_total{event="analysis.done"}' in scraped.text
     user = {"Authorization": f"Bearer {cloud.token('counted')}"}
     assert requests.get(address, headers=user, timeout=10).json()["code"] == "forbidden"
+    jobs = requests.get(f"{cloud.ready['metrics']}/v1/jobs", headers=operator, timeout=10).json()
+    assert "counted" in {job["uid"] for job in jobs["done"]}
 
 
 @pytest.mark.parametrize("part", ["upload", "chat", "metrics"])

@@ -188,6 +188,7 @@ def test_a_backend_has_a_group_in_every_region_and_leaves_a_failing_one_out() ->
         "us-central1/networkEndpointGroups/prodai-chat-us",
         "europe-west1/networkEndpointGroups/prodai-chat-eu",
     ]
+    assert both["customRequestHeaders"] == ["X-Client-Geo-Location:{client_region}"]  # where `region=auto` looks
     assert "outlierDetection" in both
     assert both["description"] != front.backend("p", "chat", ["us"])["description"]
 

@@ -62,6 +62,7 @@ def test_a_passing_error_is_raised_so_that_the_event_comes_again(capsys: pytest.
     assert "WARNING" in capsys.readouterr().out
 
 
-def test_an_event_that_cannot_be_read_is_dropped_and_recorded(capsys: pytest.CaptureFixture[str]) -> None:
-    handle(CloudEvent({"type": "x", "source": "y"}, {"nothing": 1}), lambda _: pytest.fail("not reached"))
+@pytest.mark.parametrize("data", [{"nothing": 1}, {"message": None}, {"message": {"data": "bm8="}}, None])
+def test_an_event_that_cannot_be_read_is_dropped_and_recorded(data: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    handle(CloudEvent({"type": "x", "source": "y"}, data), lambda _: pytest.fail("not reached"))
     assert "cannot be read" in capsys.readouterr().out

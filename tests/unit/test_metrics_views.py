@@ -67,6 +67,14 @@ def exposition() -> str:
     return prometheus.as_text(samples)
 
 
+def test_where_a_token_is_set_prometheus_must_show_it() -> None:
+    prometheus.check("", token="")
+    prometheus.check("Bearer s3cret", token="s3cret")
+    for wrong in ("", "Bearer ", "Bearer other", "s3cret", "Bearer s3cret "):
+        with pytest.raises(Problem, match="metrics token"):
+            prometheus.check(wrong, token="s3cret")
+
+
 def test_prometheus_own_library_reads_what_is_exposed_and_finds_the_figures() -> None:
     parser = pytest.importorskip("prometheus_client.parser", reason="prometheus-client is not installed")
     families = {family.name: family for family in parser.text_string_to_metric_families(exposition())}

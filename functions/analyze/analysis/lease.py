@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
+from shared import observations
 from shared.documents import as_service
 from shared.documents.records import Track
 from shared.events import Passing
@@ -40,6 +41,7 @@ class Lease:
         if held is None:
             raise Taken
         self.track = held
+        observations.flush_old()
         queue().beat(job_of(held), self._holder, self._percent)
 
 

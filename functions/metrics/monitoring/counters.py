@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from monitoring import funnels
 from monitoring.funnels import ACTIONS, FUNNELS, STEPS, USER_TTL_S, user_key
 from monitoring.store import minute_key, minute_of
 from shared import clients
-from shared.events import Event, Passing
+from shared.events import ACCOUNT_DELETED, Event, Passing
 from shared.observations import MINUTES_KEPT_S, ONLY_DECLARED_KEYS
 from shared.problems import Problem
 
@@ -44,7 +45,10 @@ def count(event: Event, now: datetime) -> bool:
         raise Problem("invalid-request", "A usage event without a name.")
     values = {key: summand for key in SUMMED if (summand := _summand(event.data.get(key))) is not None}
     usage = Usage(event.id, name, uid if isinstance(uid, str) else "", values, name in ACTIONS)
-    return count_all([usage], now) == 1
+    counted = count_all([usage], now) == 1
+    if name == ACCOUNT_DELETED and usage.uid:
+        funnels.forget(usage.uid)
+    return counted
 
 
 def count_all(usages: Sequence[Usage], now: datetime) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from shared import clients
+from shared.events import Passing
 
 FUNNELS = "funnels"  # a hash: "{yyyymmdd}|{step}" -> users
 STEPS = {"upload.created": "uploaded", "analysis.done": "analysed", "chat.answered": "asked"}  # usage event -> step
@@ -37,6 +38,14 @@ def shown(raw: Mapping[str, str]) -> list[dict[str, object]]:
 
 def read() -> list[dict[str, object]]:
     return shown(clients.redis().hgetall(FUNNELS) or {})
+
+
+def forget(uid: str) -> None:
+    """Drops how far a user has come; the days' numbers, which name nobody, stay. Raises Passing."""
+    try:
+        clients.redis().delete(user_key(uid))
+    except Exception as error:
+        raise Passing(f"the funnels do not answer ({type(error).__name__})") from error
 
 
 def forget_old(now: datetime) -> None:

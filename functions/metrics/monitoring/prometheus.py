@@ -7,6 +7,7 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
+import hmac
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from monitoring.histogram import Histogram
 from monitoring.store import State
 from monitoring.windows import Window
 from shared import controls
+from shared.problems import Problem
 from shared.settings import REGIONS, settings
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -57,6 +59,12 @@ FAMILIES = (
 
 Labels = Mapping[str, str]
 Sample = tuple[str, Labels, float]  # the family's name with its suffix
+
+
+def check(authorization: str, token: str) -> None:
+    """Raises Problem `unauthenticated` where a token is set and the header does not carry it."""
+    if token and not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
+        raise Problem("unauthenticated", "Send the metrics token as `Authorization: Bearer TOKEN`.")
 
 
 def exposition(now: datetime) -> str:

@@ -63,9 +63,11 @@ def needed() -> Iterator[None]:
     import httpx
     from upstash_redis.errors import UpstashError
 
+    from shared.waiting import Unavailable
+
     try:
         yield
-    except (httpx.HTTPError, UpstashError) as error:
+    except (httpx.HTTPError, UpstashError, Unavailable) as error:
         detail = "Redis does not answer, so nothing is known; `GET /v1/status` and the logs are what there is."
         raise Problem("unavailable", detail) from error
 
@@ -130,6 +132,14 @@ def now_state(now: datetime) -> State:
         active_5_minutes=int(active_5_minutes or 0),
         unhealthy_regions=_unhealthy(regions or {}, now),
     )
+
+
+@needed()
+def ended_jobs() -> Mapping[str, Any]:
+    """The analyses that ended last, `{done, failed}`, newest first. Raises Problem `unavailable`."""
+    from shared import waiting
+
+    return waiting.queue().ended()
 
 
 def queue() -> Queue | None:

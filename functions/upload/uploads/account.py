@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from shared import cache, objects, telemetry
+from shared import cache, events, objects, telemetry
 from shared.analyses import cache_key
 from shared.documents import account, as_service
 from shared.documents.records import Track
@@ -45,6 +45,7 @@ def continue_deletion(uid: str, budget_s: float) -> None:
             return
         _delete_track(track)
     account.delete_rest(uid)
+    events.track_usage(events.ACCOUNT_DELETED, uid, f"{uid}/deleted", {})
     telemetry.info("an account was deleted")
 
 
