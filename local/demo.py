@@ -15,6 +15,7 @@ from typing import Any
 from local import cloud
 from local.client import Client, Refused
 from local.user import make_user
+from uploads.accept import START_BYTES, audio_format, not_audio
 
 ANALYSIS_DEADLINE_S = 120.0
 QUESTION = "What should I change first, and why?"
@@ -37,13 +38,14 @@ class Timings:
 def run(file: str | None, *, as_json: bool) -> int:
     """Runs the demo; 0 where the track went through, 1 with the reason on stderr."""
     timings = Timings()
-    stop = cloud.stop_on_signals()
     screen = _Silent() if as_json else _Screen()
     with tempfile.TemporaryDirectory() as folder, timings.stage("totalS"):
         path = Path(file) if file else _synthesised(Path(folder))
-        if not path.is_file():
-            print(f"prodai demo: there is no file {path}", file=sys.stderr)
+        fault = _fault(path)
+        if fault:
+            print(f"prodai demo: {fault}", file=sys.stderr)
             return 1
+        stop = cloud.stop_on_signals()
         screen.say("starting the local cloud …")
         with timings.stage("startS"):
             running = cloud.running(stop, quiet=True, tell=screen.detail)
@@ -69,6 +71,15 @@ def _synthesised(folder: Path) -> Path:
     path = folder / "demo-124bpm-a-minor.wav"
     synth.make(path)
     return path
+
+
+def _fault(path: Path) -> str | None:
+    """What the upload would refuse, said before a whole cloud is started for it."""
+    if not path.is_file():
+        return f"there is no file {path}"
+    with path.open("rb") as file:
+        start = file.read(START_BYTES)
+    return None if audio_format(start) else not_audio(f"{path} is not audio.").detail
 
 
 def _through(ready: Mapping[str, Any], path: Path, screen: _Silent, timings: Timings) -> dict[str, Any]:

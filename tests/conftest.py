@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local import emulators
-from tests.cloud import LocalCloud, end_cloud, end_guards, start_cloud
+from tests.cloud import LocalCloud, alive, end_cloud, end_guards, start_cloud
 
 HERE = Path(__file__).parent
 
@@ -30,8 +30,12 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
         pytest.skip(reason)
     ready_file = tmp_path_factory.mktemp("cloud") / "ready.json"
     process = start_cloud(ready_file)
-    yield LocalCloud(ready_file)
+    running = LocalCloud(ready_file)
+    yield running
+    pids = running.ready["pids"]
     end_cloud(process)
+    assert process.returncode == 0
+    assert {name for name, pid in pids.items() if alive(pid)} == set()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""`prodai up`: everything is ended with it, whatever ends it, and a second one beside it is unharmed."""
+"""`prodai up`: everything is ended with it, whatever ends it, and a second one beside it is unharmed.
+
+That SIGTERM ends everything is held at the end of the cloud that all these tests share (tests/conftest.py).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from tests.e2e.conftest import LocalCloud, alive, eventually, start_cloud
 NEEDED = {"upload", "analyze", "chat", "metrics", "firestore", "pubsub", "storage", "redis", "upstash", "router"}
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=["sigterm", "ctrl-c", "kill -9"])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill -9"])
 def test_whatever_ends_the_launcher_ends_every_child_and_leaves_the_cloud_beside_it_unharmed(
     cloud: LocalCloud, tmp_path: Path, end: signal.Signals
 ) -> None:
@@ -58,14 +61,3 @@ def test_the_demo_prints_one_json_object_and_nothing_else(song: Path, cloud: Loc
     assert outcome["track"]["state"] == "done"
     assert len(outcome["chat"]["answer"]) > 50
     assert ended.stderr == ""
-
-
-def test_a_demo_of_a_file_that_is_not_audio_says_why_and_exits_1(tmp_path: Path, cloud: LocalCloud) -> None:
-    path = tmp_path / "notes.wav"
-    path.write_text("these are only notes")
-    command = [sys.executable, "-m", "local.cli", "demo", str(path), "--json"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert ended.returncode == 1
-    assert "not audio" in ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert ended.stdout == ""
