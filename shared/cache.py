@@ -15,7 +15,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ FORMAT = "v2"  # part of every key, so that a deploy never reads another's forma
 LARGEST_BYTES = 512 * 1024  # of what is stored
 COMPRESSED_BEYOND_BYTES = 1024
 STALE_PART = 0.2  # of its time, a value serves on while it is computed anew
-LEASE_S = 10.0  # whoever computes has this long before another may
+LEASE_S = 10.0  # whoever computes has this long before another may; what comes later is not kept
 POLL_S = 0.03
 DIRECTORY = Path(__file__).parent
 LOOK = (DIRECTORY / "cache.lua").read_text(encoding="utf-8")
@@ -67,7 +67,7 @@ def put(key: str, value: Any, ttl_s: float = DEFAULT_TTL_S) -> None:
 
 def forget(key: str) -> None:
     try:
-        clients.redis().delete(_named(key))
+        clients.redis().delete(_named(key), _lock(key))  # what is being computed from the old is not kept either
     except Exception as error:  # it expires by itself
         _failed("emptied", error)
 
@@ -85,26 +85,13 @@ def get_or_compute(
     everyone without Redis, one caller per instance and key at a time. Raises what `compute` raises; then the next
     caller tries.
     """
-    with _flights().one(key, patience_s) as landed:
+    work, until = _Work(key, compute, ttl_s, negative_ttl_s), time.monotonic() + patience_s
+    with _flights().one(key, until) as landed:
         if landed is not MISSING:
             return landed
-        value = _shared(key, compute, ttl_s, negative_ttl_s, patience_s)
+        value = work.done(until)
         _flights().land(key, value)
         return value
-
-
-def _shared(key: str, compute: Callable[[], Any], ttl_s: float, negative_ttl_s: float, patience_s: float) -> Any:
-    who, until = secrets.token_hex(8), time.monotonic() + patience_s
-    stale_ms = round(ttl_s * STALE_PART * 1000)
-    while True:
-        look = _look(key, who, stale_ms)
-        if look.value is not MISSING and (look.fresh or not look.locked):
-            observations.count("cache.hit")
-            return look.value
-        if look.locked or look.failed or time.monotonic() >= until:
-            observations.count("cache.miss")
-            return _computed(key, compute, ttl_s, negative_ttl_s, who, reachable=not look.failed)
-        time.sleep(POLL_S * random.uniform(0.5, 1.5))  # noqa: S311  # not a secret
 
 
 @dataclass(frozen=True)
@@ -114,58 +101,87 @@ class _Look:
     locked: bool = False
     failed: bool = False
 
-
-def _look(key: str, who: str, stale_ms: int) -> _Look:
-    try:
-        answer = clients.redis().eval(LOOK, [_named(key), _lock(key)], [who, str(round(LEASE_S * 1000)), str(stale_ms)])
-        text, fresh, locked = answer
-    except Exception as error:
-        _failed("read", error)
-        return _Look(MISSING, failed=True)
-    return _Look(_decoded(text), fresh == 1, locked == 1)
+    @property
+    def serves(self) -> bool:
+        """Whether the value is to be read; an old one, while somebody else computes it anew."""
+        return self.value is not MISSING and (self.fresh or not self.locked)
 
 
-def _computed(
-    key: str, compute: Callable[[], Any], ttl_s: float, negative_ttl_s: float, who: str, *, reachable: bool
-) -> Any:
-    text, kept_ms = None, 0
-    try:
-        value = compute()
-        fresh_s = ttl_s if value is not None else negative_ttl_s
-        kept_ms = _jittered_ms(fresh_s + ttl_s * STALE_PART)
-        text = _encoded(value) if fresh_s > 0 else None
-        return value
-    finally:
-        if reachable:
-            _keep(key, text or "", kept_ms, who)
+@dataclass(frozen=True)
+class _Work:
+    """What one caller wants. `who` holds the right to compute, where the caller gets it."""
 
+    key: str
+    compute: Callable[[], Any]
+    ttl_s: float
+    negative_ttl_s: float
+    who: str = field(default_factory=lambda: secrets.token_hex(8))
 
-def _keep(key: str, text: str, kept_ms: int, who: str) -> None:
-    try:
-        clients.redis().eval(KEEP, [_named(key), _lock(key)], [who, text, str(kept_ms)])
-    except Exception as error:
-        _failed("written", error)
+    def look(self) -> _Look:
+        keys, stale_ms = [_named(self.key), _lock(self.key)], round(self.ttl_s * STALE_PART * 1000)
+        try:
+            answer = clients.redis().eval(LOOK, keys, [self.who, str(round(LEASE_S * 1000)), str(stale_ms)])
+            text, fresh, locked = answer
+        except Exception as error:
+            _failed("read", error)
+            return _Look(MISSING, failed=True)
+        value = _decoded(text)
+        if value is MISSING and fresh == 1:
+            forget(self.key)  # rubbish, which nobody would compute anew while it counts as fresh
+        return _Look(value, fresh == 1, locked == 1)
+
+    def done(self, until: float) -> Any:
+        """The value that is there, or that another instance computes by `until`, or our own."""
+        look = self.look()
+        while not (look.serves or look.locked or look.failed) and time.monotonic() < until:
+            time.sleep(POLL_S * random.uniform(0.5, 1.5))  # noqa: S311  # not a secret
+            look = self.look()
+        observations.count("cache.hit" if look.serves else "cache.miss")
+        if look.serves:
+            return look.value
+        if look.value is not MISSING:
+            _flights().land(self.key, look.value)  # the old one, for whoever else asks in this instance meanwhile
+        return self._computed(reachable=not look.failed)
+
+    def _computed(self, *, reachable: bool) -> Any:
+        text, kept_ms = None, 0
+        try:
+            value = self.compute()
+            fresh_s = self.ttl_s if value is not None else self.negative_ttl_s
+            kept_ms = _jittered_ms(fresh_s) + round(self.ttl_s * STALE_PART * 1000)
+            text = _encoded(value) if fresh_s > 0 else None
+            return value
+        finally:
+            if reachable:
+                self._keep(text or "", kept_ms)
+
+    def _keep(self, text: str, kept_ms: int) -> None:
+        try:
+            clients.redis().eval(KEEP, [_named(self.key), _lock(self.key)], [self.who, text, str(kept_ms)])
+        except Exception as error:
+            _failed("written", error)
 
 
 class _Flights:
-    """At most one computation of a key in this instance; whoever waited for it takes its value."""
+    """At most one computation of a key in this instance; whoever comes meanwhile takes its value, or the old one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._flights: dict[str, _Flight] = {}
 
     @contextmanager
-    def one(self, key: str, patience_s: float) -> Iterator[Any]:
-        """Gives the value that another caller has just computed, else MISSING: then it is ours to find."""
-        with self._lock:
-            flight = self._flights.get(key)
-            leading = flight is None
-            if flight is None:
-                flight = self._flights[key] = _Flight()
-        if not leading:
-            flight.landed.wait(patience_s)
-            yield flight.value
-            return
+    def one(self, key: str, until: float) -> Iterator[Any]:
+        """Gives the value that another caller has found or computed, else MISSING: then it is ours to find.
+
+        Where the other one fails, one of those who waited is the next; whoever has waited until `until` goes alone.
+        """
+        flight, leading = self._joined(key)
+        while not leading:
+            flight.landed.wait(max(0.0, until - time.monotonic()))
+            if flight.value is not MISSING or time.monotonic() >= until:
+                yield flight.value
+                return
+            flight, leading = self._joined(key)
         try:
             yield MISSING
         finally:
@@ -173,10 +189,19 @@ class _Flights:
                 del self._flights[key]
             flight.landed.set()
 
+    def _joined(self, key: str) -> tuple[_Flight, bool]:
+        with self._lock:
+            flight = self._flights.get(key)
+            if flight is not None:
+                return flight, False
+            flight = self._flights[key] = _Flight()
+            return flight, True
+
     def land(self, key: str, value: Any) -> None:
         flight = self._flights.get(key)
         if flight is not None:
             flight.value = value
+            flight.landed.set()
 
 
 class _Flight:
@@ -199,11 +224,15 @@ def _lock(key: str) -> str:
 
 
 def _encoded(value: Any) -> str | None:
-    """A value as it is stored; None for one that is too large to be."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    if len(text) > COMPRESSED_BEYOND_BYTES:
-        text = "z" + base64.b64encode(zlib.compress(text.encode(), 1)).decode()
-    return text if len(text.encode()) <= LARGEST_BYTES else None
+    """A value as it is stored; None for one that cannot be: no JSON, or too large."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        if len(text) > COMPRESSED_BEYOND_BYTES:
+            text = "z" + base64.b64encode(zlib.compress(text.encode(), 1)).decode()
+        return text if len(text.encode()) <= LARGEST_BYTES else None
+    except (TypeError, ValueError) as error:
+        _failed("written", error)
+        return None
 
 
 def _decoded(text: Any) -> Any:

@@ -6,6 +6,7 @@ change takes effect with the next request of each instance, without a deployment
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from shared.settings import REGIONS
 
 KEY = "controls"
 DENIED_KEY = "denied"  # a set of `user:UID` and `address:IP`
+DENIED_PRINT = "deniedPrint"  # of that set, in the copy in Redis
 SWITCHES = ("upload", "chat", "read", "events", "status", "redirect", "model")  # never the way back: `metrics`
 PLANS = ("free", "plus", "pro")
 LEAST_FACTOR, MOST_FACTOR = 0.05, 1.0
@@ -44,11 +46,15 @@ class Controls:
         }
 
     def as_json(self) -> str:
-        """The copy in Redis. Who is denied stands in a set of its own, so that it does not travel with every answer."""
-        return json.dumps({key: value for key, value in self.as_dict().items() if key != "denied"})
+        """The copy in Redis. Who is denied stands in a set of its own, so that it does not travel with every answer;
+        a fingerprint of it does, by which instances see that it has changed."""
+        denied = hashlib.blake2b("\n".join(sorted(self.denied)).encode(), digest_size=8).hexdigest()
+        kept = {key: value for key, value in self.as_dict().items() if key != "denied"}
+        return json.dumps({**kept, DENIED_PRINT: denied})
 
 
 DEFAULTS = Controls()
+_KNOWN = tuple(DEFAULTS.as_dict())
 
 
 def validated(wanted: Mapping[str, Any], base: Controls = DEFAULTS) -> Controls:
@@ -105,9 +111,10 @@ def _fault(detail: str) -> Problem:
 
 @lru_cache(maxsize=8)
 def parse(text: str) -> Controls:
-    """The controls of the copy in Redis; of what is missing or garbage, the defaults."""
+    """The controls of the copy in Redis; of what is missing or garbage, the defaults. A newer version may know more."""
     try:
-        return validated(json.loads(text))
+        ordered = json.loads(text)
+        return validated({key: ordered[key] for key in _KNOWN if key in ordered})
     except (ValueError, TypeError, Problem):
         return DEFAULTS
 
@@ -117,8 +124,15 @@ class _Seen:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.text = ""
         self.controls = DEFAULTS
         self.spent_usd = 0.0
+
+    def controls_are(self, text: str | None) -> Controls:
+        with self.lock:
+            self.text = text or ""
+            self.controls = parse(text) if text else DEFAULTS
+            return self.controls
 
 
 _seen = _Seen()
@@ -129,6 +143,11 @@ def current() -> Controls:
     return _seen.controls
 
 
+def version() -> int:
+    """Changes with every change of the controls that this instance has seen, also of who is denied."""
+    return hash(_seen.text)
+
+
 def spent_today_usd() -> float:
     """What models cost today (UTC) in all instances, as this instance saw it last."""
     return _seen.spent_usd
@@ -136,10 +155,8 @@ def spent_today_usd() -> float:
 
 def saw(text: str | None, spent_microusd: str | None) -> Controls:
     """Notes what an answer of Redis brought along."""
-    with _seen.lock:
-        _seen.controls = parse(text) if text else DEFAULTS
-        _seen.spent_usd = int(spent_microusd) / 1e6 if spent_microusd and spent_microusd.isdigit() else 0.0
-        return _seen.controls
+    _seen.spent_usd = int(spent_microusd) / 1e6 if spent_microusd and spent_microusd.isdigit() else 0.0
+    return _seen.controls_are(text)
 
 
 def fetch() -> Controls:
@@ -151,9 +168,7 @@ def fetch() -> Controls:
     except Exception as error:
         telemetry.warning("the controls could not be read", error=type(error).__name__)
         return current()
-    with _seen.lock:
-        _seen.controls = parse(text) if text else DEFAULTS
-        return _seen.controls
+    return _seen.controls_are(text)
 
 
 def store(controls: Controls) -> None:

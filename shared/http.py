@@ -8,7 +8,7 @@ import ipaddress
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -38,7 +38,7 @@ class Request:
     def json(self, largest_bytes: int = LARGEST_BODY_BYTES) -> dict[str, Any]:
         """The body as a JSON object. Raises Problem `invalid-request` or `too-large`."""
         if len(self.body) > largest_bytes:
-            raise Problem("too-large", f"The body has {len(self.body)} bytes; at most {largest_bytes} are taken.")
+            raise too_large(len(self.body), largest_bytes)
         try:
             value = json.loads(self.body)
         except ValueError as error:
@@ -48,11 +48,16 @@ class Request:
         return value
 
 
+def too_large(size_bytes: int, largest_bytes: int) -> Problem:
+    return Problem("too-large", f"The body has {size_bytes} bytes or more; at most {largest_bytes} are taken.")
+
+
 @dataclass
 class Answer:
     status: int
     body: str
     headers: dict[str, str] = field(default_factory=dict)
+    code: str = ""  # of the problem that it tells
 
 
 def json_answer(status: int, value: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Answer:
@@ -66,7 +71,10 @@ def _as_text(value: object) -> str:
 
 def problem_answer(problem: Problem, path: str) -> Answer:
     return Answer(
-        problem.kind.status, problem.as_json(path), {"Content-Type": problems.CONTENT_TYPE, **problem.headers}
+        problem.kind.status,
+        problem.as_json(path),
+        {"Content-Type": problems.CONTENT_TYPE, **problem.headers},
+        problem.code,
     )
 
 
@@ -121,10 +129,17 @@ def admit_anyone(request: Request, route: str) -> dict[str, str]:
 
 
 def identified(request: Request) -> Caller:
-    """The caller behind the request's ID token. Raises Problem `unauthenticated`."""
-    caller = caller_of(request.headers.get("authorization"))
-    if not settings().allow_unsigned_tokens:  # the emulator's users are known to nobody else
-        revocations().check(caller)
+    """The caller behind the request's ID token. Raises Problem `unauthenticated`, or `rate-limited` for one token too
+    many that was refused to this address."""
+    try:
+        caller = caller_of(request.headers.get("authorization"))
+        if not settings().allow_unsigned_tokens:  # the emulator's users are known to nobody else
+            revocations().check(caller)
+    except Problem as problem:
+        failed = limits.limiter().failed(address_of(request)) if problem.code == "unauthenticated" else None
+        if failed is None or failed.allowed:
+            raise
+        raise limits.refusal(failed, "refused ID tokens") from problem
     observations.present(caller.uid)
     return caller
 
@@ -234,6 +249,8 @@ def _told(request: Request, endpoint: Endpoint | None, answer: Answer, started: 
     answer.headers = common_headers(request) | answer.headers
     label = f"{endpoint.method} {endpoint.pattern}" if endpoint else "unknown"
     observations.request(label, answer.status, (time.monotonic() - started) * 1000)
+    if answer.code == "closed":
+        observations.count(f"refused.closed {label}")  # a 503 by order, which is no error
     telemetry.describe({"name": label, "http.response.status_code": answer.status})
     log_request(request, answer.status, started)
     return answer
@@ -288,13 +305,42 @@ def to_flask(answer: Answer) -> Any:
     return flask.Response(answer.body, answer.status, answer.headers)
 
 
-async def from_starlette(starlette_request: Any) -> Request:
-    return Request(
+@dataclass(frozen=True)
+class Incoming(Request):
+    """A request whose body is still on its way, to be read once its sender has been admitted."""
+
+    stream: Callable[[], AsyncIterator[bytes]] = field(kw_only=True, repr=False, compare=False)
+    arrived: float = field(default_factory=time.monotonic, kw_only=True)
+    whole: asyncio.Event = field(default_factory=asyncio.Event, kw_only=True, repr=False, compare=False)
+
+    @property
+    def announced_bytes(self) -> int | None:
+        """The length of the body as its sender gives it; None where it does not."""
+        length = self.headers.get("content-length", "")
+        return int(length) if length.isascii() and length.isdigit() else None
+
+    async def chunks(self, largest_bytes: int) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises Problem `too-large` as soon as it is known to be."""
+        come = self.announced_bytes or 0
+        if come > largest_bytes:
+            raise too_large(come, largest_bytes)
+        come = 0
+        async for chunk in self.stream():
+            come += len(chunk)
+            if come > largest_bytes:
+                raise too_large(come, largest_bytes)
+            yield chunk
+        self.whole.set()
+
+
+def from_starlette(starlette_request: Any) -> Incoming:
+    return Incoming(
         starlette_request.method,
         starlette_request.url.path,
         dict(starlette_request.query_params),
         {name.lower(): value for name, value in starlette_request.headers.items()},
-        await starlette_request.body(),
+        b"",
+        stream=starlette_request.stream,
     )
 
 

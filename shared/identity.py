@@ -40,10 +40,14 @@ class FetchedKeys:
 
 
 def fetch_keys() -> FetchedKeys:
-    import httpx
+    """The keys as the issuer has them. Raises what the call raises, at the latest after FETCH_DEADLINE_S."""
     import jwt
 
-    answer = httpx.get(KEYS_URL, timeout=FETCH_DEADLINE_S)
+    from shared.upstash import within
+    from shared.upstash_http import SyncHttp
+
+    with SyncHttp() as http, within(FETCH_DEADLINE_S):
+        answer = http.get(KEYS_URL)
     answer.raise_for_status()
     max_age = re.search(r"max-age=(\d+)", answer.headers.get("cache-control", ""))
     by_id = {key["kid"]: jwt.PyJWK.from_dict(key, algorithm="RS256").key for key in answer.json()["keys"]}
@@ -52,7 +56,10 @@ def fetch_keys() -> FetchedKeys:
 
 class KeyRing:
     """The public keys of the issuer: cached by max-age, refetched on an unknown id at a limited rate,
-    and the last good ones used while the key server is down."""
+    and the last good ones used while the key server is down.
+
+    A fetch has a thread of its own, so that nobody whose key is known waits for it.
+    """
 
     def __init__(
         self, fetch: Callable[[], FetchedKeys] = fetch_keys, now: Callable[[], float] = time.monotonic
@@ -63,29 +70,43 @@ class KeyRing:
         self._keys: Mapping[str, Any] = {}
         self._fresh_until = float("-inf")
         self._next_fetch = float("-inf")
+        self._fetched = threading.Event()  # of the last fetch
 
     def key(self, key_id: str) -> Any:
         """The key of this id. Raises Problem `unauthenticated` or, without any key, `unavailable`."""
-        with self._lock:
-            if (key_id not in self._keys or self._now() >= self._fresh_until) and self._now() >= self._next_fetch:
-                self._refetch()
-            if key_id in self._keys:
-                return self._keys[key_id]
-            if not self._keys:
-                raise Problem("unavailable", "The sign-in keys cannot be fetched; try again in a minute.")
+        key, fetched = self._known(key_id)
+        if key is None:
+            fetched.wait(FETCH_DEADLINE_S)
+            key = self._keys.get(key_id)
+        if key is not None:
+            return key
+        if not self._keys:
+            raise Problem("unavailable", "The sign-in keys cannot be fetched; try again in a minute.")
         raise refused("it is signed with an unknown key; sign in again")
 
-    def _refetch(self) -> None:
-        self._next_fetch = self._now() + REFETCH_EVERY_S
+    def _known(self, key_id: str) -> tuple[Any, threading.Event]:
+        """The key, if it is known by now, and the end of the last fetch, which begins here where it is time."""
+        with self._lock:
+            key, now = self._keys.get(key_id), self._now()
+            if (key is None or now >= self._fresh_until) and now >= self._next_fetch:
+                self._next_fetch = now + REFETCH_EVERY_S
+                self._fetched = threading.Event()
+                threading.Thread(target=self._refetch, args=(self._fetched,), daemon=True).start()
+            return key, self._fetched
+
+    def _refetch(self, fetched: threading.Event) -> None:
         try:
-            fetched = self._fetch()
+            answer = self._fetch()
+            if not answer.by_id:
+                raise ValueError("there is no key in the answer")  # noqa: TRY301  # as bad as no answer
+            with self._lock:
+                self._keys, self._fresh_until = answer.by_id, self._now() + answer.max_age_s
         except Exception as error:  # whatever it is, the last good keys go on serving
             from shared import telemetry
 
             telemetry.warning("the sign-in keys could not be fetched", error=type(error).__name__)
-            return
-        self._keys = fetched.by_id
-        self._fresh_until = self._now() + fetched.max_age_s
+        finally:
+            fetched.set()
 
 
 @cache

@@ -20,12 +20,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Protocol
 
-from shared import controls, telemetry
+from shared import controls, telemetry, upstash
 from shared.breaker import Breaker
 from shared.local_limiter import LocalLimiter
 from shared.observations import ONLY_DECLARED_KEYS, TAKE_BATCH, Batch, Observations
@@ -37,9 +38,11 @@ SCRIPT_SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 FAILURES_MOST = 3  # in a row; then Redis is left alone
 PROBE_AFTER_S = 1.0
 CALLS_AT_ONCE = 64  # of an asynchronous instance: who waits for its turn here is not waiting for Redis
+TURN_WITHIN_S = 0.5  # whoever gets no turn by then is judged locally
 REMEMBERED_MOST = 10_000
 REMEMBERED_S = 60.0  # longer blocks are asked for again, since operators may have lifted them
 DENIED_S = 60
+FAILED_TOKENS = Policy("failed-tokens", 100, 60, "address")  # as much as an address may upload or ask
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,7 @@ class Limiter:
         self._observations = observations or Observations("unnamed")
         self._breaker = Breaker(FAILURES_MOST, PROBE_AFTER_S, now)
         self._local = LocalLimiter(now)
+        self._failures = LocalLimiter(now)
         self._blocked = _Blocked(now)
         self._slots = asyncio.Semaphore(CALLS_AT_ONCE)
 
@@ -159,31 +163,48 @@ class Limiter:
         steps = self._steps(Question(routes()[route], user, address))
         try:
             command = next(steps)
-            while True:
-                try:
-                    answer = self._run(command)
-                except Exception as error:
-                    command = steps.throw(error)
-                else:
-                    command = steps.send(answer)
+            _make(self._runner)
+            with upstash.one_deadline():
+                while True:
+                    try:
+                        answer = self._run(command)
+                    except Exception as error:
+                        command = steps.throw(error)
+                    else:
+                        command = steps.send(answer)
         except StopIteration as end:
             return _decided(end)
 
     async def ask_async(self, route: str, user: str | None, address: str | None = None) -> Decision:
         """As `ask`, for the asynchronous functions."""
-        async with self._slots:
-            return await self._drive_async(self._steps(Question(routes()[route], user, address)))
+        question = Question(routes()[route], user, address)
+        try:
+            async with asyncio.timeout(TURN_WITHIN_S):
+                await self._slots.acquire()
+        except TimeoutError:
+            return self._known(question) or self._locally(question)
+        try:
+            return await self._drive_async(self._steps(question))
+        finally:
+            self._slots.release()
+
+    def failed(self, address: str | None) -> Decision:
+        """Judges and counts a request whose ID token was refused: in this instance alone, so that it costs no call."""
+        allowed, remaining, reset_ms = self._failures.judge(FAILED_TOKENS, address or "unknown")
+        return Decision(allowed, (Standing(FAILED_TOKENS, FAILED_TOKENS.quota, remaining, reset_ms),))
 
     async def _drive_async(self, steps: Steps) -> Decision:
         try:
             command = next(steps)
-            while True:
-                try:
-                    answer = await self._run_async(command)
-                except Exception as error:
-                    command = steps.throw(error)
-                else:
-                    command = steps.send(answer)
+            _make(self._async_runner)
+            with upstash.one_deadline():
+                while True:
+                    try:
+                        answer = await self._run_async(command)
+                    except Exception as error:
+                        command = steps.throw(error)
+                    else:
+                        command = steps.send(answer)
         except StopIteration as end:
             return _decided(end)
         finally:
@@ -203,14 +224,21 @@ class Limiter:
             return await runner.eval(SCRIPT, command.keys, command.args)
         return await runner.evalsha(SCRIPT_SHA, command.keys, command.args)
 
-    def _steps(self, question: Question) -> Steps:
+    def _known(self, question: Question) -> Decision | None:
+        """The refusal of a caller who is remembered as blocked."""
         blocked = self._blocked.decision(question)
         if blocked is not None:
             self._observations.count("limiter.blocked")
+        return blocked
+
+    def _steps(self, question: Question) -> Steps:
+        blocked = self._known(question)
+        if blocked is not None:
             return blocked
+        probing = self._breaker.open
         if not self._breaker.allows():
             return self._locally(question)
-        batch = self._observations.take()
+        batch = None if probing else self._observations.take()
         arrived = False
         try:
             answer = yield from _answer(question, batch)
@@ -234,6 +262,13 @@ class Limiter:
         allowed, remaining, reset_ms = self._local.judge(policy, question.everyone)
         self._observations.count("limiter.local")
         return Decision(allowed, (Standing(policy, policy.quota, remaining, reset_ms),), local=True)
+
+
+def _make(runner: Callable[[], object] | None) -> None:
+    """Makes the client before the deadline begins: its imports take longer. Where that fails, the call says why."""
+    if runner is not None:
+        with suppress(Exception):
+            runner()
 
 
 def _decided(end: StopIteration) -> Decision:
@@ -294,46 +329,62 @@ def _standings(policies: Sequence[Policy], numbers: Sequence[int]) -> tuple[Stan
     return tuple(Standing(policy, *triple) for policy, triple in zip(policies, triples, strict=True))
 
 
+@dataclass(frozen=True)
+class _Block:
+    until: float  # asked again then, since operators may have lifted it
+    resets_at: float
+    standing: Standing | None  # with the policy that refused; None for the denied
+    controls_version: int
+
+
 class _Blocked:
-    """The callers whom Redis refused, until the moment when it would let them in again."""
+    """The callers whom Redis refused, until the moment when it would let them in again.
+
+    Each policy's key has its own moment, since an address is shared. Newer controls may have lifted any block.
+    """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._lock = threading.Lock()
-        self._until: OrderedDict[str, tuple[float, Decision]] = OrderedDict()
+        self._blocks: OrderedDict[str, _Block] = OrderedDict()
 
     def decision(self, question: Question) -> Decision | None:
-        if not self._until:
+        if not self._blocks:
             return None
-        for key in (question.denial, *(key for _, key in question.judged)):
-            entry = self._until.get(key)
-            if entry is None:
-                continue
-            until, decision = entry
-            left_s = until - self._now()
-            if left_s > 0:
-                return replace(decision, standings=_later(decision, left_s))
-            with self._lock:
-                self._until.pop(key, None)
-        return None
+        if self._block(question.denial) is not None:
+            return Decision(False, (), denied=True)
+        found = [self._standing(self._block(key), question.route.cost) for _, key in question.judged]
+        standings = tuple(standing for standing in found if standing is not None)
+        return Decision(False, standings, question.route.cost) if standings else None
 
     def remember(self, question: Question, decision: Decision) -> None:
         if decision.denied:
-            keys, lasts_s = [question.denial], float(DENIED_S)
-        else:
-            violated = {standing.policy.name for standing in decision.violated}
-            keys = [key for policy, key in question.judged if policy.name in violated]
-            lasts_s = min(max((s.reset_ms for s in decision.violated), default=0) / 1000, REMEMBERED_S)
+            self._add(question.denial, DENIED_S, None)
+        keys = {policy.name: key for policy, key in question.judged}
+        for standing in decision.violated:
+            self._add(keys[standing.policy.name], standing.reset_ms / 1000, standing)
+
+    def _block(self, key: str) -> _Block | None:
+        block = self._blocks.get(key)
+        if block is None or (block.until > self._now() and block.controls_version == controls.version()):
+            return block
         with self._lock:
-            for key in keys:
-                self._until[key] = (self._now() + lasts_s, decision)
-            while len(self._until) > REMEMBERED_MOST:
-                self._until.popitem(last=False)
+            self._blocks.pop(key, None)
+        return None
 
+    def _standing(self, block: _Block | None, cost: int) -> Standing | None:
+        """As it is by now; None where it does not stand in the way of a request of this cost."""
+        if block is None or block.standing is None or block.standing.remaining >= cost:
+            return None
+        return replace(block.standing, reset_ms=math.ceil((block.resets_at - self._now()) * 1000))
 
-def _later(decision: Decision, left_s: float) -> tuple[Standing, ...]:
-    violated = decision.violated
-    return tuple(replace(s, reset_ms=math.ceil(left_s * 1000)) if s in violated else s for s in decision.standings)
+    def _add(self, key: str, lasts_s: float, standing: Standing | None) -> None:
+        now = self._now()
+        block = _Block(now + min(lasts_s, REMEMBERED_S), now + lasts_s, standing, controls.version())
+        with self._lock:
+            self._blocks[key] = block
+            while len(self._blocks) > REMEMBERED_MOST:
+                self._blocks.popitem(last=False)
 
 
 @cache
@@ -344,7 +395,7 @@ def limiter() -> Limiter:
     return Limiter(clients.redis, observations=observations(), async_runner=clients.redis_async)
 
 
-def refusal(decision: Decision) -> Problem:
+def refusal(decision: Decision, what: str = "requests") -> Problem:
     """The problem for a refused request: `rate-limited`, or `limiter-unavailable` where the local limit refused."""
     if decision.denied:
         return Problem("forbidden", "This account or address is shut out; write to us if that is a mistake.")
@@ -354,5 +405,5 @@ def refusal(decision: Decision) -> Problem:
         detail = f"The limiter does not answer, so few requests are taken for now; try again in {wait} s."
         return Problem("limiter-unavailable", detail, extensions, decision.headers)
     violated = decision.violated[0]
-    detail = f"More than {violated.quota} requests in {violated.policy.window_s} s; try again in {wait} s."
+    detail = f"More than {violated.quota} {what} in {violated.policy.window_s} s; try again in {wait} s."
     return Problem("rate-limited", detail, extensions, decision.headers)

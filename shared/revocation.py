@@ -9,18 +9,21 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from shared import telemetry
 from shared.identity import Caller, refused
 from shared.settings import settings
+from shared.upstash import within
 
 ASKED_EVERY_S = 300.0
 ASKED_AGAIN_S = 30.0  # after a failure
 REMEMBERED_MOST = 10_000
 DEADLINE_S = 2.0
+TOOLKIT = "https://identitytoolkit.googleapis.com"
 SCOPE = "https://www.googleapis.com/auth/identitytoolkit"
 
 
@@ -30,15 +33,62 @@ class Account:
     valid_since: float  # seconds since 1970; a sign-in before it is revoked
 
 
-def look_up(uid: str) -> Account | None:
-    """The account as Identity Toolkit has it; None where it has none. Raises what the call raises."""
-    import google.auth
-    from google.auth.transport.requests import AuthorizedSession
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
 
-    credentials, _ = google.auth.default(scopes=[SCOPE])
-    address = f"https://identitytoolkit.googleapis.com/v1/projects/{settings().project}/accounts:lookup"
-    with AuthorizedSession(credentials) as session:  # type: ignore[no-untyped-call]
-        answer = session.post(address, json={"localId": [uid]}, timeout=DEADLINE_S)
+
+class _Transport:
+    """HTTP as google.auth asks for it, within the deadline around the look-up, whatever it is that google.auth fetches.
+
+    What it would try again after a pause is raised: by then the deadline has passed.
+    """
+
+    def __init__(self) -> None:
+        from shared.upstash_http import SyncHttp
+
+        self.http = SyncHttp()
+
+    def __call__(
+        self,
+        url: str,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        **_: object,
+    ) -> _Answer:
+        answer = self.http.request(method, url, content=body, headers=headers)
+        if answer.is_server_error:
+            answer.raise_for_status()
+        return _Answer(answer.status_code, answer.headers, answer.content)
+
+
+@cache
+def _transport() -> _Transport:
+    return _Transport()
+
+
+@cache
+def _credentials() -> Any:
+    import google.auth
+
+    transport: Any = _transport()  # which has the form that google.auth asks for, and not its class
+    return google.auth.default(scopes=[SCOPE], request=transport)[0]
+
+
+def look_up(uid: str) -> Account | None:
+    """The account as Identity Toolkit has it; None where it has none.
+
+    Raises what the calls raise, that for a token of our own among them, at the latest after DEADLINE_S.
+    """
+    address = f"{TOOLKIT}/v1/projects/{settings().project}/accounts:lookup"
+    headers: dict[str, str] = {}
+    transport = _transport()
+    with within(DEADLINE_S):
+        _credentials().before_request(transport, "POST", address, headers)
+        answer = transport.http.post(address, json={"localId": [uid]}, headers=headers)
     answer.raise_for_status()
     users = answer.json().get("users", [])
     return Account(users[0].get("disabled", False), float(users[0].get("validSince", 0))) if users else None

@@ -14,7 +14,9 @@ local function take_batch(text, first)
   end
   for _, part in ipairs(batch.users) do
     local key = KEYS[first - 1 + part[1]]
-    redis.call('PFADD', key, unpack(part[2]))
+    for i = 1, #part[2], 1000 do  -- Lua unpacks no more than some thousand at once
+      redis.call('PFADD', key, unpack(part[2], i, math.min(i + 999, #part[2])))
+    end
     redis.call('EXPIRE', key, batch.ttl)
   end
   for _, part in ipairs(batch.plans) do

@@ -31,6 +31,16 @@ def within(seconds: float) -> Iterator[None]:
         _until.reset(token)
 
 
+@contextmanager
+def one_deadline() -> Iterator[None]:
+    """All calls inside have DEADLINE_S together, or what is left of the deadline that is running already."""
+    if deadline() is not None:
+        yield
+        return
+    with within(DEADLINE_S):
+        yield
+
+
 def deadline() -> float | None:
     """When the calls inside `within` must have ended, by the monotonic clock."""
     return _until.get()

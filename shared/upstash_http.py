@@ -5,6 +5,7 @@ A module of its own, since it is imported with the first call: httpx takes as lo
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from shared.upstash import CONNECTIONS_MOST, DEADLINE_S, deadline, left, within
+from shared.upstash import CONNECTIONS_MOST, DEADLINE_S, deadline, left, one_deadline
 
 
 class _Stream(httpcore.NetworkStream):
@@ -44,14 +45,31 @@ class _Backend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> _Stream:
-        return _Stream(super().connect_tcp(host, port, left(timeout), local_address, socket_options))
+        """Tries the addresses of a name one after another, each with its part of what is left of the deadline."""
+        addresses = _addresses(host, port)
+        for untried in range(len(addresses), 1, -1):
+            address = addresses[-untried]
+            try:
+                part = left(timeout) / untried
+                return _Stream(super().connect_tcp(address, port, part, local_address, socket_options))
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+        return _Stream(super().connect_tcp(addresses[-1], port, left(timeout), local_address, socket_options))
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise httpcore.ConnectError(str(error)) from error
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 class SyncHttp(httpx.Client):
     """An httpx client whose calls end at their deadline."""
 
     def __init__(self) -> None:
-        super().__init__(timeout=httpx.Timeout(None, pool=DEADLINE_S), trust_env=False)
+        super().__init__(timeout=None, trust_env=False)
         self._transport = httpx.HTTPTransport(trust_env=False)
         self._transport._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(trust_env=False),
@@ -62,9 +80,8 @@ class SyncHttp(httpx.Client):
         )
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        if deadline() is not None:
-            return super().send(request, **options)
-        with within(DEADLINE_S):
+        with one_deadline():
+            request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "pool": left(None)}
             return super().send(request, **options)
 
 
@@ -72,6 +89,8 @@ class AsyncHttp:
     """The HTTP part of the asynchronous client over aiohttp: at 100 calls at once httpx does a 16th as many."""
 
     def __init__(self) -> None:
+        import aiohttp  # noqa: F401  # it takes longer than a deadline, so not within the first call's
+
         self._session: Any = None
 
     async def execute(self, url: str, headers: dict[str, Any], command: list[Any], from_pipeline: bool = False) -> Any:
@@ -79,10 +98,11 @@ class AsyncHttp:
 
         from upstash_redis.http import _format_command, format_response
 
+        session = self._opened()
         until = deadline()
         async with asyncio.timeout(DEADLINE_S if until is None else until - time.monotonic()):
             body = _format_command(command, from_pipeline=from_pipeline)
-            async with self._opened().post(url, headers=headers, json=body) as response:
+            async with session.post(url, headers=headers, json=body) as response:
                 answer = await response.json()
         if not from_pipeline:
             return format_response(answer, None)

@@ -61,8 +61,7 @@ def test_lives_end_a_little_apart(redis: Any) -> None:
     assert all(890 <= life <= 1000 for life in lives)
 
 
-def test_an_old_value_is_served_while_one_caller_computes_it_anew() -> None:
-    cache.put("k", "old", 0.2 * 0.2)  # below a fifth of its time: old at once
+def test_an_old_value_is_served_while_one_caller_computes_it_anew_within_one_instance_too() -> None:
     cache.put("k", "old", 30)
     computing, done = threading.Event(), threading.Event()
 
@@ -71,15 +70,69 @@ def test_an_old_value_is_served_while_one_caller_computes_it_anew() -> None:
         assert done.wait(20)
         return "new"
 
-    results: list[str] = []
-    renewing = threading.Thread(target=lambda: results.append(cache._shared("k", slow, 200, 0, 5)))  # old below 40 s
+    renewing = threading.Thread(target=cache.get_or_compute, args=("k", slow, 200))  # old below 40 s
     renewing.start()
     assert computing.wait(20)
-    assert cache._shared("k", lambda: "unused", 200, 0, 5) == "old"
+    read: list[str] = []
+    others = [
+        threading.Thread(target=lambda: read.append(cache.get_or_compute("k", lambda: "unused", 200, patience_s=15)))
+        for _ in range(5)
+    ]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join(10)
+    before_it_was_done = list(read)
     done.set()
     renewing.join()
-    assert results == ["new"]
+    assert before_it_was_done == ["old"] * 5
     assert cache.get("k") == "new"
+
+
+def test_nothing_stays_fresh_for_its_own_time_however_long_a_value_would(redis: Any) -> None:
+    asked: list[None] = []
+    for _ in range(5):
+        assert cache.get_or_compute("none", lambda: asked.append(None), ttl_s=36_000, negative_ttl_s=30) is None
+    assert len(asked) == 1
+
+
+def test_what_is_not_json_is_not_kept_and_is_no_error() -> None:
+    cache.put("k", {1, 2})
+    assert cache.get("k") is None
+    for _ in range(2):
+        assert cache.get_or_compute("k", lambda: {1, 2}) == {1, 2}
+    assert cache.get("k") is None
+
+
+def test_who_computed_for_longer_than_the_lease_does_not_overwrite_what_is_newer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cache, "LEASE_S", 0.05)
+    computing, done = threading.Event(), threading.Event()
+
+    def late() -> str:
+        computing.set()
+        assert done.wait(20)
+        return "from before"
+
+    another_instance = cache._Work("k", late, 300, 0)
+    late_one = threading.Thread(target=another_instance.done, args=(time.monotonic() + 20,))
+    late_one.start()
+    assert computing.wait(20)
+    time.sleep(0.1)
+    assert cache.get_or_compute("k", lambda: "newer", patience_s=20) == "newer"
+    done.set()
+    late_one.join()
+    assert cache.get("k") == "newer"
+
+
+def test_what_was_forgotten_while_it_was_computed_is_not_kept() -> None:
+    def compute() -> str:
+        cache.forget("k")  # what it is computed from has just been deleted
+        return "of what is deleted"
+
+    assert cache.get_or_compute("k", compute) == "of what is deleted"
+    assert cache.get("k") is None
 
 
 def test_nothing_is_kept_as_nothing_for_its_own_time_or_not_at_all(redis: Any) -> None:
@@ -105,7 +158,7 @@ def test_a_caller_that_died_while_computing_holds_nobody_up_beyond_the_lease(
     redis: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "LEASE_S", 0.3)
-    assert cache._look("k", "the dead", 0).locked
+    assert cache._Work("k", lambda: None, 0, 0).look().locked
     started = time.monotonic()
     assert cache.get_or_compute("k", lambda: "alive", patience_s=20) == "alive"
     assert time.monotonic() - started < 15
@@ -116,6 +169,13 @@ def test_rubbish_in_the_cache_is_a_miss(redis: Any, rubbish: str) -> None:
     cache.put("k", 1)
     redis.set(redis.keys("cache:*k")[0], rubbish)
     assert cache.get("k") is None
+
+
+def test_rubbish_in_the_cache_is_computed_anew_at_once(redis: Any) -> None:
+    cache.put("k", 1)
+    redis.set(redis.keys("cache:*k")[0], "{", ex=300)
+    assert cache.get_or_compute("k", lambda: 2, patience_s=60) == 2
+    assert cache.get("k") == 2
 
 
 def test_without_redis_everything_is_a_miss_and_nothing_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,6 +198,39 @@ def test_without_redis_everything_is_a_miss_and_nothing_an_error(monkeypatch: py
     for caller in callers:
         caller.join()
     assert len(computed) == 1  # even so, an instance computes a value once at a time
+    away.close()  # type: ignore[no-untyped-call]
+
+
+def test_without_redis_a_computation_that_fails_is_tried_by_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    away = upstash.client(f"http://127.0.0.1:{free_port()}", UPSTASH_TOKEN)
+    monkeypatch.setattr(clients, "redis", lambda: away)
+    at_work, most, failed = 0, 0, list[str]()
+    lock, all_there = threading.Lock(), threading.Barrier(10)
+
+    def failing() -> None:
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        time.sleep(0.02)
+        with lock:
+            at_work -= 1
+        raise ValueError("no")
+
+    def ask() -> None:
+        all_there.wait(20)
+        try:
+            cache.get_or_compute("k", failing, patience_s=60)
+        except ValueError as error:
+            failed.append(str(error))
+
+    callers = [threading.Thread(target=ask) for _ in range(10)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert failed == ["no"] * 10
+    assert most == 1
     away.close()  # type: ignore[no-untyped-call]
 
 

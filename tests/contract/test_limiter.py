@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpcore
 import pytest
 import requests
 
 from shared import controls, upstash
-from shared.limits import Limiter
+from shared.limits import CALLS_AT_ONCE, Limiter
 from shared.observations import Observations
 from tests.contract.conftest import UPSTASH_TOKEN
 from tests.contract.part_process import ROOT, eventually, free_port, running_part, running_process
@@ -80,6 +81,25 @@ def test_measurements_travel_with_the_requests_and_cost_no_call(redis: Any, upst
     minutes = redis.keys("tele:[0-9]*")
     fields = {field for minute in minutes for field in redis.hgetall(minute)}
     assert {"s|GET /v1/uploads/{track_id}|200", "n|limiter.allowed"} <= fields
+
+
+@pytest.mark.usefixtures("patient")
+def test_what_a_long_outage_has_piled_up_arrives_with_the_requests_after_it(redis: Any) -> None:
+    now = [time.time() - 3 * 3600]
+    observations = Observations("tests/3", clock=lambda: now[0])
+    for _ in range(3 * 60):
+        for number in range(100):
+            observations.count(f"name {number}")
+            observations.present(f"user {number}")
+        now[0] += 60
+    limiter = Limiter(lambda: redis, observations=observations)
+    for _ in range(20):
+        now[0] += 0.3
+        assert not limiter.ask("read", "ana").local
+    minutes = redis.keys("tele:[0-9]*")
+    assert len(minutes) >= 119
+    assert {redis.hlen(minute) for minute in minutes[:5]} <= {100, 101}  # one is the limiter's own, of now
+    assert redis.pfcount(f"active:{int(now[0] // 60) - 2}") in range(95, 106)  # an estimate within 0.81 %
 
 
 @pytest.mark.usefixtures("patient")
@@ -220,6 +240,27 @@ def test_a_server_that_refuses_connections_is_survived(connect: Callable[[str], 
         assert asked(connect(address), address, driver).local
 
 
+def test_the_addresses_of_one_name_share_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    from shared.upstash_http import _Backend
+
+    tried: list[tuple[str, float]] = []
+
+    def connect(self: object, host: str, port: int, timeout: float, *_: object) -> Any:
+        tried.append((host, timeout))
+        if host != "192.0.2.3":
+            raise httpcore.ConnectTimeout("nobody there")
+        return None
+
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"192.0.2.{number}", 443)) for number in (1, 2, 3)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr(httpcore.SyncBackend, "connect_tcp", connect)
+    with upstash.within(0.15):
+        _Backend().connect_tcp("redis.example", 443)
+    assert [host for host, _ in tried] == ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+    assert tried[0][1] <= 0.05
+    assert tried[1][1] <= 0.075
+
+
 def asked(redis: Any, address: str, driver: str) -> Any:
     if driver == "sync":
         return Limiter(lambda: redis).ask("upload", "ana")
@@ -232,6 +273,79 @@ def asked(redis: Any, address: str, driver: str) -> Any:
             await client.close()
 
     return asyncio.run(run())
+
+
+def test_hundreds_of_asynchronous_requests_at_once_of_a_hanging_redis_are_all_answered_by_the_local_limit() -> None:
+    connections: list[socket.socket] = []
+
+    def hanging(connection: socket.socket) -> None:
+        connections.append(connection)
+        time.sleep(3)
+
+    async def run(address: str) -> list[Any]:
+        client = upstash.async_client(address, UPSTASH_TOKEN)
+        limiter = Limiter(lambda: client, async_runner=lambda: client)
+        try:
+            asked = (limiter.ask_async("upload", f"user {number}") for number in range(500))
+            return await asyncio.wait_for(asyncio.gather(*asked), 20)
+        finally:
+            await client.close()
+
+    with server_that_is(hanging) as address:
+        decisions = asyncio.run(run(address))
+    assert len(decisions) == 500
+    assert all(decision.local and decision.allowed for decision in decisions)
+    assert len(connections) < 2 * CALLS_AT_ONCE  # whoever waited for a turn does not wait for Redis as well
+
+
+@pytest.mark.usefixtures("patient")
+def test_an_asynchronous_request_costs_one_call_too_and_a_blocked_one_none(redis: Any, upstash_url: str) -> None:
+    async def run() -> None:
+        client = upstash.async_client(upstash_url, UPSTASH_TOKEN)
+        limiter = Limiter(lambda: redis, async_runner=lambda: client)
+        try:
+            await limiter.ask_async("read", "warm-up")
+            before = commands(upstash_url)
+            decisions = await asyncio.gather(*(limiter.ask_async("chat", "ana", "203.0.113.7") for _ in range(10)))
+            assert all(decision.allowed and not decision.local for decision in decisions)
+            assert commands(upstash_url) - before == 10
+            for _ in range(20):
+                assert not (await limiter.ask_async("chat", "ana", "203.0.113.7")).allowed
+            assert commands(upstash_url) - before == 11
+        finally:
+            await client.close()
+
+    asyncio.run(run())
+
+
+FRESH = """
+import asyncio, sys, time
+from shared import limits, upstash
+upstash.DEADLINE_S = 1.0
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "aiohttp":
+            time.sleep(1.5)
+sys.meta_path.insert(0, Slow())
+made = []
+def client():
+    if not made:
+        made.append(upstash.async_client(sys.argv[1], sys.argv[2]))
+    return made[0]
+async def first():
+    decision = await limits.Limiter(client, async_runner=client).ask_async("chat", "ana")
+    await made[0].close()
+    return decision
+print("local" if asyncio.run(first()).local else "redis")
+"""
+
+
+def test_what_a_fresh_process_must_import_for_its_first_call_does_not_count_towards_the_deadline(
+    redis: Any, upstash_url: str
+) -> None:
+    command = [sys.executable, "-c", FRESH, upstash_url, UPSTASH_TOKEN]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert told.splitlines()[-1] == "redis"
 
 
 def test_redis_that_stops_and_comes_back_or_forgets_the_script_is_used_again_without_a_restart(

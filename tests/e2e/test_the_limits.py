@@ -34,6 +34,7 @@ def test_a_switch_that_an_operator_turns_takes_effect_within_a_second_and_withou
         ordered([])
     other = {"Authorization": f"Bearer {cloud.token('not-switched')}"}
     assert requests.post(f"{cloud.ready['upload']}/v1/uploads", data="{", headers=other, timeout=10).status_code == 400
+    assert asked().status_code == 400  # the other's request has told the instance that the denial is lifted
 
 
 def test_an_address_is_limited_whoever_asks_from_it(cloud: LocalCloud) -> None:

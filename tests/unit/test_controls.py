@@ -68,5 +68,17 @@ def test_who_is_denied_does_not_travel_with_every_answer() -> None:
     assert made.as_dict()["denied"] == ["address:203.0.113.7", "user:eve"]
 
 
+def test_a_change_of_who_is_denied_can_be_seen_by_instances_that_are_not_told_who() -> None:
+    nobody, eve = validated({}), validated({"denied": ["user:eve"]})
+    assert eve.as_json() != nobody.as_json()
+    assert eve.as_json() == validated({"denied": ["user:eve"]}).as_json()
+    assert parse(eve.as_json()) == DEFAULTS
+
+
+def test_controls_of_a_newer_version_are_heeded_as_far_as_they_are_known() -> None:
+    text = json.dumps({**json.loads(validated({"closed": ["chat"]}).as_json()), "unheardOf": 1})
+    assert parse(text).closed == {"chat"}
+
+
 def test_every_route_has_a_switch_but_the_one_by_which_operators_open_it_again() -> None:
     assert set(routes()) - set(SWITCHES) == {"metrics"}

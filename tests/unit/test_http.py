@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
+import jwt
 import pytest
 
-from shared import controls
+from shared import controls, limits, observations
 from shared import settings as settings_module
-from shared.http import Answer, Endpoint, Request, address_of, admitted, json_answer, respond
+from shared.http import Answer, Endpoint, Request, address_of, admit, admitted, identified, json_answer, respond
 from shared.limits import Decision, Standing
 from shared.policies import Policy
 from shared.problems import CATALOGUE, Problem
@@ -29,6 +31,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _thing(request: Request, name: str) -> Answer:
+    if name in {"closed", "unavailable"}:
+        raise Problem(name, "Not now.")
     if name == "refused":
         raise Problem("conflict", "No.")
     if name == "broken":
@@ -131,6 +135,15 @@ def test_a_clients_address_is_what_our_own_proxies_vouch_for(
     assert address_of(Request("GET", "/", {}, {"x-forwarded-for": forwarded}, b"")) == address
 
 
+def test_what_is_refused_by_order_is_counted_by_endpoint_and_what_only_fails_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted: list[str] = []
+    monkeypatch.setattr(observations, "count", lambda name, amount=1: counted.append(name))
+    assert [ask(f"/v1/things/{name}").status for name in ("closed", "unavailable", "well")] == [503, 503, 200]
+    assert counted == ["refused.closed GET /v1/things/{name}"]
+
+
 def decision(**fields: Any) -> Decision:
     return Decision(True, (Standing(Policy("chat-user", 10, 60), 10, 9, 60_000),), **fields)
 
@@ -147,3 +160,33 @@ def test_a_closed_route_and_a_shed_plan_are_told_so_and_the_others_let_in() -> N
         assert "RateLimit" in admitted(decision(plan=None), "upload")
     finally:
         controls.saw(None, None)
+
+
+def test_refused_tokens_are_not_free_without_end_and_harm_nobody_who_has_a_good_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_call() -> Any:
+        raise AssertionError("a refused token costs no call of Redis")
+
+    limiter = limits.Limiter(no_call)
+    monkeypatch.setattr(limits, "limiter", lambda: limiter)
+    monkeypatch.setenv("ALLOW_UNSIGNED_TOKENS", "true")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "demo-p")
+    settings_module.settings.cache_clear()
+
+    def problem(address: str, authorization: str) -> Problem:
+        with pytest.raises(Problem) as raised:
+            admit(Request("GET", "/", {}, {"x-forwarded-for": address, "authorization": authorization}, b""), "read")
+        return raised.value
+
+    problems = [problem("203.0.113.7", f"Bearer garbage.{number}") for number in range(105)]
+    assert [p.code for p in problems] == ["unauthenticated"] * 100 + ["rate-limited"] * 5
+    assert problems[-1].kind.status == 429
+    assert problems[-1].as_dict()["violated-policies"] == ["failed-tokens"]
+    assert 0 < int(problems[-1].headers["Retry-After"]) <= 60
+    assert problem("198.51.100.1", "Bearer garbage").code == "unauthenticated"
+    now = time.time()
+    claims = {"iss": "https://securetoken.google.com/demo-p", "aud": "demo-p", "sub": "ana"}
+    token = jwt.encode({**claims, "iat": now, "auth_time": now, "exp": now + 60}, "", algorithm="none")
+    good = Request("GET", "/", {}, {"x-forwarded-for": "203.0.113.7", "authorization": f"Bearer {token}"}, b"")
+    assert identified(good).uid == "ana"

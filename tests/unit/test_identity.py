@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 import time
 from typing import Any
 
+import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from shared import identity
 from shared.identity import REFETCH_EVERY_S, Caller, FetchedKeys, KeyRing, verify
 from shared.problems import Problem
 
@@ -149,6 +154,107 @@ def test_a_rotated_key_is_fetched_at_once_after_the_minute() -> None:
     server.keys = {"k2": OTHER_KEY.public_key()}
     clock.time += REFETCH_EVERY_S
     assert verified(signed(key=OTHER_KEY, kid="k2"), keys=ring).uid == "ana"
+
+
+def test_while_the_key_server_stalls_nobody_with_a_known_key_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "FETCH_DEADLINE_S", 20.0)
+    server, clock, asked, go_on = KeyServer(), Clock(), threading.Event(), threading.Event()
+
+    def stalling() -> FetchedKeys:
+        if server.fetches:
+            asked.set()
+            assert go_on.wait(20)
+        return server()
+
+    ring = KeyRing(stalling, clock)
+    verified(signed(), keys=ring)
+    server.keys["k2"] = OTHER_KEY.public_key()
+    clock.time += 3601  # the known key is old
+    assert verified(signed(), keys=ring).uid == "ana"
+    assert asked.wait(20)
+    answered: list[str] = []
+    new_key = threading.Thread(target=lambda: answered.append(verified(signed(key=OTHER_KEY, kid="k2"), keys=ring).uid))
+    new_key.start()
+    for _ in range(5):
+        assert verified(signed(), keys=ring).uid == "ana"
+    assert answered == []
+    go_on.set()
+    new_key.join(20)
+    assert answered == ["ana"]
+    assert server.fetches == 2
+
+
+def test_whoever_comes_first_and_at_once_waits_for_one_fetch() -> None:
+    server, go_on = KeyServer(), threading.Event()
+
+    def slow() -> FetchedKeys:
+        assert go_on.wait(20)
+        return server()
+
+    ring, answered = KeyRing(slow), list[str]()
+    callers = [threading.Thread(target=lambda: answered.append(verified(signed(), keys=ring).uid)) for _ in range(10)]
+    for caller in callers:
+        caller.start()
+    go_on.set()
+    for caller in callers:
+        caller.join(20)
+    assert answered == ["ana"] * 10
+    assert server.fetches == 1
+
+
+def test_a_key_server_that_never_answers_is_waited_for_no_longer_than_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(identity, "FETCH_DEADLINE_S", 0.05)
+    never = threading.Event()
+
+    def stalling() -> FetchedKeys:
+        never.wait(20)
+        raise ConnectionError
+
+    with pytest.raises(Problem) as raised:
+        verified(signed(), keys=KeyRing(stalling))
+    never.set()
+    assert raised.value.code == "unavailable"
+
+
+def test_an_answer_without_keys_replaces_no_good_ones() -> None:
+    server, clock = KeyServer(), Clock()
+    ring = KeyRing(server, clock)
+    verified(signed(), keys=ring)
+    server.keys = {}
+    clock.time += 3601
+    with pytest.raises(Problem):
+        verified(signed(kid="another"), keys=ring)  # waits for the fetch
+    assert server.fetches == 2
+    assert verified(signed(), keys=ring).uid == "ana"
+
+
+def trickling(connection: socket.socket) -> None:
+    connection.recv(65_536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    with contextlib.suppress(OSError):
+        while True:
+            connection.sendall(b" ")
+            time.sleep(0.01)
+
+
+def test_keys_that_trickle_are_given_up_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "FETCH_DEADLINE_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setattr(identity, "KEYS_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                trickling(connection)
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        with pytest.raises(httpx.TimeoutException):
+            identity.fetch_keys()
+        serving.join(20)
+    assert not serving.is_alive()
 
 
 def test_verifying_with_a_cached_key_fetches_nothing() -> None:

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import pytest
 
-from shared import controls
-from shared.limits import SCRIPT, Limiter, refusal
+from shared import controls, limits, upstash
+from shared.limits import CALLS_AT_ONCE, SCRIPT, Limiter, refusal
 from shared.local_limiter import LocalLimiter
 from shared.observations import Observations
 from shared.policies import Policy, routes
@@ -117,6 +117,55 @@ def test_a_blocked_address_blocks_whoever_comes_from_it_and_a_blocked_user_nobod
     assert limiter.ask("upload", "ana", "198.51.100.1").allowed
 
 
+def test_an_address_is_not_shut_for_the_time_of_a_users_quota_of_the_day() -> None:
+    clock, redis = Clock(), Redis(answer((10, 9, 1), (300, 0, 50_000_000), (100, 0, 9_000), verdict=0))
+    limiter = Limiter(lambda: redis, clock)
+    assert limiter.ask("upload", "ana", "203.0.113.7").retry_after_s == 50_000
+    assert limiter.ask("upload", "bob", "203.0.113.7").retry_after_s == 9
+    clock.time += 9
+    redis.answer = answer((10, 9, 1), DAY, (100, 99, 1))
+    assert limiter.ask("upload", "bob", "203.0.113.7").allowed
+    assert limiter.ask("upload", "ana", "203.0.113.7").retry_after_s == 49_991  # remembered, and not cut to a minute
+    assert redis.calls == 2
+
+
+def test_whoever_is_blocked_with_an_address_is_shown_the_addresss_standing_and_nobody_elses() -> None:
+    redis = Redis(answer((10, 3, 1_000), (300, 17, 1_000), (100, 0, 9_000), verdict=0, plan="pro"))
+    limiter = Limiter(lambda: redis, Clock())
+    limiter.ask("upload", "ana", "203.0.113.7")
+    decision = limiter.ask("upload", "bob", "203.0.113.7")
+    assert decision.headers == {
+        "RateLimit-Policy": '"upload-address";q=100;w=60',
+        "RateLimit": '"upload-address";r=0;t=9',
+        "Retry-After": "9",
+    }
+    assert decision.plan is None
+    assert refusal(decision).as_dict()["violated-policies"] == ["upload-address"]
+
+
+@pytest.mark.parametrize(
+    ("before", "since"),
+    [
+        (controls.Controls(denied=frozenset({"user:eve"})), controls.Controls()),
+        (controls.Controls(rate_factor=0.5), controls.Controls()),
+    ],
+    ids=["a denial", "a tightened limit"],
+)
+def test_what_operators_lift_is_lifted_as_soon_as_any_request_brings_the_newer_controls(
+    before: controls.Controls, since: controls.Controls
+) -> None:
+    refused = [2, "", before.as_json(), "0"] if before.denied else answer((5, 0, 50_000), DAY, verdict=0)
+    refused[2] = before.as_json()
+    redis = Redis(refused)
+    limiter = Limiter(lambda: redis, Clock())
+    assert not any(limiter.ask("upload", "eve").allowed for _ in range(3))
+    assert redis.calls == 1
+    redis.answer = answer((10, 7, 29_100), DAY, ordered=since.as_json())
+    assert limiter.ask("upload", "ana").allowed
+    assert limiter.ask("upload", "eve").allowed
+    controls.saw(None, None)
+
+
 def test_another_user_or_route_is_not_blocked_with_it() -> None:
     redis = Redis(BLOCKED)
     limiter = Limiter(lambda: redis, Clock())
@@ -173,6 +222,60 @@ def test_a_flushed_script_cache_costs_one_more_command_and_no_decision() -> None
     assert redis.calls == 1
 
 
+def test_a_script_that_must_be_sent_whole_has_only_what_is_left_of_the_same_deadline() -> None:
+    deadlines: list[float | None] = []
+
+    class Flushed(Redis):
+        def evalsha(self, sha1: str, keys: list[str], args: list[str]) -> object:
+            deadlines.append(upstash.deadline())
+            if sha1:
+                raise RuntimeError("NOSCRIPT No matching script.")
+            return super().evalsha(sha1, keys, args)
+
+    class AsyncFlushed(Flushed):
+        async def evalsha(self, sha1: str, keys: list[str], args: list[str]) -> object:
+            return super().evalsha(sha1, keys, args)
+
+        async def eval(self, script: str, keys: list[str], args: list[str]) -> object:
+            return super().evalsha("", keys, args)
+
+    sync, asynchronous = Flushed(FREE), AsyncFlushed(FREE)
+    limiter = Limiter(lambda: sync, Clock(), async_runner=lambda: asynchronous)
+    assert not limiter.ask("upload", "ana").local
+    assert not asyncio.run(limiter.ask_async("upload", "ana")).local
+    assert len(deadlines) == 4
+    assert None not in deadlines
+    assert deadlines[0] == deadlines[1]
+    assert deadlines[2] == deadlines[3]
+    assert upstash.deadline() is None
+
+
+def test_whoever_gets_no_turn_in_time_is_judged_locally_which_is_not_redis_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "TURN_WITHIN_S", 0.02)
+
+    async def run() -> None:
+        go_on = asyncio.Event()
+
+        class Slow(AsyncRedis):
+            async def evalsha(self, sha1: str, keys: list[str], args: list[str]) -> object:
+                await go_on.wait()
+                return await super().evalsha(sha1, keys, args)
+
+        redis = Slow(FREE)
+        limiter = Limiter(lambda: Redis(FREE), Clock(), async_runner=lambda: redis)
+        first = [asyncio.create_task(limiter.ask_async("upload", f"user {n}")) for n in range(CALLS_AT_ONCE)]
+        await asyncio.sleep(0)
+        others = await asyncio.gather(*(limiter.ask_async("upload", f"other {n}") for n in range(100)))
+        assert all(decision.local and decision.allowed for decision in others)
+        go_on.set()
+        assert not any(decision.local for decision in await asyncio.gather(*first))
+        assert not (await limiter.ask_async("upload", "ana")).local
+
+    asyncio.run(run())
+
+
 def test_the_asynchronous_driver_decides_as_the_synchronous_one() -> None:
     for told in (FREE, BLOCKED, TimeoutError("slow"), "garbage"):
         redis, async_redis = Redis(told), AsyncRedis(told)
@@ -215,6 +318,39 @@ def test_the_same_call_takes_measurements_along_and_brings_controls_and_plan() -
     assert controls.current().closed == {"chat"}
     assert controls.spent_today_usd() == 12.5
     controls.saw(None, None)
+
+
+def test_measurements_that_cannot_arrive_leave_the_limiter_to_redis() -> None:
+    class Choking(Redis):
+        def evalsha(self, sha1: str, keys: list[str], args: list[str]) -> object:
+            if args[3]:
+                raise TimeoutError("the batch was too much for it")
+            return super().evalsha(sha1, keys, args)
+
+    clock = Clock()
+    observations = Observations("upload/1", clock=clock)
+    limiter = Limiter(lambda: Choking(FREE), clock, observations)
+    local = 0
+    for number in range(600):
+        observations.count(f"name {number}")
+        local += limiter.ask("upload", f"user {number}").local
+        clock.time += 0.5
+    assert local < 40
+
+
+def test_a_request_that_probes_whether_redis_is_back_carries_nothing_that_could_hold_it_up() -> None:
+    clock, redis = Clock(), Redis(TimeoutError("slow"))
+    observations = Observations("upload/1", clock=clock)
+    limiter = Limiter(lambda: redis, clock, observations)
+    for _ in range(30):
+        limiter.ask("upload", "ana")
+        clock.time += 20
+    assert redis.args[3] == ""
+    redis.answer = FREE
+    assert not limiter.ask("upload", "ana").local
+    clock.time += 20
+    assert not limiter.ask("upload", "ana").local
+    assert redis.args[3] != ""
 
 
 def test_a_denied_caller_is_shut_out_and_costs_no_further_call() -> None:

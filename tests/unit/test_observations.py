@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from shared import observations as observations_module
 from shared import vitals
-from shared.observations import FIELDS_MOST, GAMMA, Batch, Observations, bucket_of, bucket_value
+from shared.observations import (
+    BATCH_BYTES,
+    FIELDS_MOST,
+    GAMMA,
+    MINUTES_KEPT_S,
+    USERS_MOST,
+    Batch,
+    Observations,
+    bucket_of,
+    bucket_value,
+)
 
 
 class Clock:
@@ -90,11 +100,94 @@ def test_requests_in_quick_succession_carry_nothing_along() -> None:
     assert observations.take() is not None
 
 
-def test_a_long_outage_piles_up_no_more_than_the_bound() -> None:
-    observations = Observations("upload/1")
-    for number in range(3 * FIELDS_MOST):
+def carried(observations: Observations, clock: Clock) -> list[Batch]:
+    """All that waits, as calls that follow one another carry it."""
+    batches = []
+    clock.time += 60  # whatever was lost may go again
+    while (batch := observations.take()) is not None:
+        batches.append(batch)
+        observations.ended(arrived=True)
+        clock.time += 1
+    return batches
+
+
+def size(batch: Batch) -> int:
+    return len(batch.argument) + sum(len(key) for key in batch.keys)
+
+
+def fields(batches: list[Batch]) -> list[str]:
+    """`minute name` of every count that arrived."""
+    return [
+        f"{batch.keys[place - 1].removeprefix('tele:')} {name}"
+        for batch in batches
+        for place, parts in parsed(batch)["counts"]
+        for name in parts[::2]
+    ]
+
+
+def test_a_flood_of_names_piles_up_no_more_than_the_bound() -> None:
+    clock = Clock()
+    observations = Observations("upload/1", clock=clock)
+    for number in range(FIELDS_MOST + 100):
         observations.count(f"name {number}")
-    assert len(parsed(observations.take())["counts"][0][1]) == 2 * FIELDS_MOST
+        observations.count("name 0")
+    for number in range(USERS_MOST + 100):
+        observations.present(f"user {number}")
+        observations.plan(f"user {number}", "pro")
+    batches = carried(observations, clock)
+    assert len(fields(batches)) == FIELDS_MOST
+    assert sum(len(users) for batch in batches for _, users in parsed(batch)["users"]) == USERS_MOST
+    assert sum(len(parsed(batch)["plans"]) for batch in batches) == USERS_MOST
+    assert max(size(batch) for batch in batches) <= BATCH_BYTES
+
+
+def test_hours_without_redis_pile_up_the_last_minutes_in_batches_that_one_call_can_carry() -> None:
+    clock = Clock()
+    observations = Observations("upload/1", clock=clock)
+    outage_minutes, names = 6 * 60, 200
+    for minute in range(outage_minutes):
+        if minute % 10 == 9:
+            assert observations.take() is not None
+            observations.ended(arrived=False)
+        for number in range(names):
+            observations.count(f"name {number}")
+            observations.present(f"user {minute} {number}")
+        clock.time += 60
+    last = int(clock.time // 60) - 1
+    batches = carried(observations, clock)
+    arrived = fields(batches)
+    assert max(size(batch) for batch in batches) <= BATCH_BYTES
+    assert FIELDS_MOST / 2 < len(arrived) < 1.5 * FIELDS_MOST
+    assert len(set(arrived)) == len(arrived)
+    assert {f"{last} n|name {number}" for number in range(names)} <= set(arrived)  # the newest are what matters
+    assert min(int(name.split()[0]) for name in arrived) >= last - 2 * MINUTES_KEPT_S // 60
+
+
+def test_minutes_that_redis_would_no_longer_keep_are_not_sent() -> None:
+    clock = Clock()
+    observations = Observations("upload/1", clock=clock)
+    observations.count("lost on the way")
+    assert observations.take() is not None
+    observations.ended(arrived=False)
+    observations.count("long ago")
+    observations.present("ana")
+    clock.time += MINUTES_KEPT_S + 60
+    observations.count("now")
+    assert fields(carried(observations, clock)) == [f"{int((clock.time - 61) // 60)} n|now"]
+
+
+def test_a_batch_that_does_not_arrive_is_tried_less_and_less_often() -> None:
+    clock = Clock()
+    observations = Observations("upload/1", clock=clock)
+    observations.count("a")
+    tries = 0
+    for _ in range(600):
+        if observations.take() is not None:
+            tries += 1
+            observations.ended(arrived=False)
+        clock.time += 0.5
+    assert 10 < tries < 40
+    assert observations.take(at_once=True) is not None  # the last chance, when the instance is told to stop
 
 
 def test_what_waits_is_old_some_seconds_after_the_last_sending() -> None:
@@ -109,6 +202,18 @@ def test_what_waits_is_old_some_seconds_after_the_last_sending() -> None:
     assert not observations.old()
     clock.time += 5.1
     assert observations.old()
+
+
+def test_an_event_function_does_not_try_with_every_event_what_did_not_arrive() -> None:
+    clock = Clock()
+    observations = Observations("analyze/1", clock=clock)
+    observations.count("a")
+    for _ in range(10):
+        clock.time += 60
+        assert observations.old()
+        assert observations.take(at_once=True) is not None
+        observations.ended(arrived=False)
+        assert not observations.old()
 
 
 def test_requests_that_come_first_and_at_once_count_into_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
