@@ -11,7 +11,7 @@ from monitoring import analytics, counters, overrides, prometheus, status, store
 from shared import events, http
 from shared.events import Event
 from shared.http import Answer, Endpoint, Request
-from shared.settings import settings, settings_or_exit
+from shared.settings import settings_or_exit
 
 settings_or_exit()
 
@@ -27,9 +27,9 @@ def _jobs(request: Request) -> Answer:
 
 
 def _for_prometheus(request: Request) -> Answer:
-    prometheus.check(request.headers.get("authorization", ""), settings().metrics_token)
+    headers = prometheus.admitted(request)
     watch.run_if_overdue(datetime.now(UTC))
-    return Answer(200, prometheus.exposition(datetime.now(UTC)), {"Content-Type": prometheus.CONTENT_TYPE})
+    return Answer(200, prometheus.cached(datetime.now(UTC)), headers | {"Content-Type": prometheus.CONTENT_TYPE})
 
 
 def _for_everyone(request: Request) -> Answer:

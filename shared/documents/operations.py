@@ -13,7 +13,7 @@ from typing import Any
 
 from shared import clients
 from shared.documents.as_service import DEADLINE_S
-from shared.documents.library import FieldFilter, exceptions
+from shared.documents.library import FieldFilter, exceptions, listed
 
 STATE = "alerts/state"
 SCALING = "alerts/scaling"
@@ -64,7 +64,7 @@ def state() -> Stored:
 def open_incidents(most: int = 20) -> dict[str, Mapping[str, Any]]:
     """Those that are not resolved, for showing, by id."""
     query = clients.firestore().collection("incidents").where(filter=FieldFilter("state", "==", "open")).limit(most)
-    return {found.id: found.to_dict() or {} for found in query.stream(retry=None, timeout=DEADLINE_S)}
+    return {found.id: found.to_dict() or {} for found in listed(query, DEADLINE_S)}
 
 
 def incidents(ids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
@@ -119,11 +119,12 @@ class StoredNotice:
     version: Any
 
 
-def notices_to_send(most: int = 50) -> list[StoredNotice]:
-    """Oldest first."""
+def notices_to_send(services: Iterable[str], most: int = 50) -> list[StoredNotice]:
+    """Oldest first; at most so many of each service, since one that takes none must not hold up the others."""
     states = FieldFilter("state", "in", ["waiting", "sending"])
-    query = clients.firestore().collection("notices").where(filter=states).limit(most)
-    found = [_notice(snapshot) for snapshot in query.stream(retry=None, timeout=DEADLINE_S)]
+    waiting = clients.firestore().collection("notices").where(filter=states)
+    queries = [waiting.where(filter=FieldFilter("service", "==", service)).limit(most) for service in services]
+    found = [_notice(snapshot) for query in queries for snapshot in listed(query, DEADLINE_S)]
     return sorted(found, key=lambda notice: (notice.created_at, notice.id))
 
 

@@ -215,6 +215,7 @@ def test_client_events_are_counted_and_one_with_an_id_once(redis: Redis) -> None
     assert totals.events == {"client.upload.finished": 1, "client.plan.viewed": 2}
     assert totals.values["client.plan.viewed.plan=pro"] == 2
     assert totals.values["client.upload.finished.durationMs"] == 1500
+    assert redis.keys("metrics:seen:*") == ["metrics:seen:u1/x-1"]  # what has no id leaves no mark
 
 
 def test_instances_that_told_nothing_for_long_are_forgotten_and_the_living_stay(redis: Redis) -> None:

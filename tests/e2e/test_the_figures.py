@@ -41,8 +41,8 @@ def test_a_tracks_way_is_measured_and_seen_by_operators_prometheus_and_everyone(
     assert isinstance(found["incidents"], list)  # of what was read, whether or not there are any
     assert found["funnels"][0]["uploaded"] >= 1
 
-    scraped = requests.get(f"{cloud.ready['metrics']}/metrics", timeout=10).text
-    assert 'prodai_request_duration_seconds_count{endpoint="POST /v1/uploads"}' in scraped
+    counted = 'prodai_request_duration_seconds_count{endpoint="POST /v1/uploads"}'
+    eventually(lambda: counted in requests.get(f"{cloud.ready['metrics']}/metrics", timeout=10).text)
     status = requests.get(f"{cloud.ready['metrics']}/v1/status", timeout=10)
     assert status.headers["Cache-Control"] == "public, max-age=15"
     assert {part["part"] for part in status.json()["parts"]} >= {"uploads", "analysis", "chat", "storage-us"}

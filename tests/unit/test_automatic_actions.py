@@ -66,11 +66,26 @@ def test_answers_that_were_struck_close_the_model_for_a_while(world: World) -> N
 
 def test_what_is_refused_on_purpose_is_no_error(world: World) -> None:
     def refused(minute: int) -> None:
-        world.measured[MINUTE0 + minute] = {"s|POST /v1/chat|503": 50, "s|POST /v1/chat|200": 50}
+        world.measured[MINUTE0 + minute] = {"s|POST /v1/chat|503": 100, "n|refused.closed POST /v1/chat": 100}
 
     pin(world, {"closed": ["chat"]})
     minutes_of(world, 1, 10, refused)
     assert world.told == []
+
+
+def test_while_something_is_closed_what_fails_elsewhere_is_an_error_all_the_same(world: World) -> None:
+    def unavailable(minute: int) -> None:
+        world.measured[MINUTE0 + minute] = {
+            "s|POST /v1/chat|503": 100,
+            "n|refused.closed POST /v1/chat": 100,
+            "s|POST /v1/uploads|503": 20,
+            "s|POST /v1/uploads|201": 80,
+        }
+
+    pin(world, {"closed": ["chat"], "shedPlans": ["free"]})
+    minutes_of(world, 1, 10, unavailable)
+    assert world.told == [("opened", "errors")]
+    assert list(world.incidents[0]["alerts"]) == ["error-rate/POST /v1/uploads"]
 
 
 def test_a_slow_error_burn_over_hours_is_told_though_no_minute_is_bad(world: World) -> None:
@@ -139,6 +154,18 @@ def test_scaling_that_failed_is_tried_again_by_the_next_tick(world: World, monke
     world.queue_age_s = 400
     minutes_of(world, 3, 10)
     assert calls == [("analyze", 3)] * 3
+
+
+def test_an_action_lasts_for_the_last_alert_that_asked_for_it(world: World) -> None:
+    """Answers are slow from minute 3 on, and fail from minute 25 on; limits expire 30 min after they were tightened."""
+    minutes_of(world, 1, 2)
+    minutes_of(world, 3, 24, lambda m: world.requests(MINUTE0 + m, 100, slow=True))
+    first = world.holds["tighten-limits"].expires_at
+    minutes_of(world, 25, 45, lambda m: world.requests(MINUTE0 + m, 100, slow=True, errors=20))
+    hold = world.holds["tighten-limits"]
+    assert set(hold.causes) == {"response-time/POST /v1/uploads", "error-rate/POST /v1/uploads"}
+    assert hold.expires_at > first
+    assert world.controls.rate_factor == 0.5
 
 
 def test_an_action_is_taken_as_often_as_its_cap_allows_and_then_only_spoken_of(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,9 +13,15 @@ from monitoring import analytics, prometheus, status, view
 from monitoring.kept import Kept
 from monitoring.store import Instance, Queue, State
 from monitoring.windows import Minute, Window, together
+from shared import controls, limits
+from shared import settings as settings_module
 from shared.controls import Controls
+from shared.http import Request
+from shared.limits import Decision, Standing
 from shared.observations import bucket_of
+from shared.policies import routes
 from shared.problems import Problem
+from tests.unit.watch_world import ENVIRONMENT
 
 NOW = datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)
 CHAT = "POST /v1/chat"
@@ -25,7 +32,7 @@ def fields(ok: int = 0, failed: int = 0, ms: float = 100, **counts: int) -> dict
     """A minute of the chat as it stands in Redis."""
     found = {f"n|{name}": count for name, count in counts.items()}
     if ok + failed:
-        found[f"h|{CHAT}|{bucket_of(ms)}"] = found[f"h|model.first|{bucket_of(ms)}"] = ok + failed
+        found[f"h|{CHAT}|{bucket_of(ms)}"] = found[f"h|chat.first|{bucket_of(ms)}"] = ok + failed
     return found | ({f"s|{CHAT}|200": ok} if ok else {}) | ({f"s|{CHAT}|503": failed} if failed else {})
 
 
@@ -55,24 +62,80 @@ def test_a_summary_has_rates_and_percentiles_by_endpoint_and_timings_apart() -> 
     (endpoint,) = shown["endpoints"]
     assert (endpoint["perSecond"], endpoint["errorRate"], endpoint["statuses"]) == (2.0, 0.01, {"200": 99, "503": 1})
     assert endpoint["p95Ms"] == pytest.approx(300, rel=0.02)
-    assert list(shown["timings"]) == ["model.first"]
+    assert list(shown["timings"]) == ["chat.first"]
 
 
 def exposition() -> str:
-    told = fields(ok=3, failed=1, ms=180) | {"n|limiter.allowed": 7, "n|storage.failed.us": 2, "n|odd": 1}
+    told = fields(ok=3, failed=1, ms=180) | {
+        "n|limiter.allowed": 7,
+        "n|storage.failed.us": 2,
+        "n|odd": 1,
+        f"n|refused.closed {CHAT}": 1,
+    }
     totals = Window.of(NOW, {**told, "u|chat.answered": 3, "v|chat.answered|promptTokens": 1200})
     instance = Instance("chat", 'a"\n\\1', NOW.timestamp(), NOW.timestamp(), {"cpu": 0.5, "memory": 0.25})
     state = replace(STATE, instances=(instance,))
-    samples = [*prometheus.of_totals(totals), *prometheus.of_state(state), *prometheus.of_gauges({"queued": 2})]
+    samples = [*prometheus.of_totals(totals), *prometheus.of_state(state, NOW), *prometheus.of_gauges({"queued": 2})]
     return prometheus.as_text(samples)
 
 
-def test_where_a_token_is_set_prometheus_must_show_it() -> None:
-    prometheus.check("", token="")
-    prometheus.check("Bearer s3cret", token="s3cret")
+def scrape(authorization: str = "") -> dict[str, str]:
+    headers = {"authorization": authorization, "x-forwarded-for": "203.0.113.7"}
+    return prometheus.admitted(Request("GET", "/metrics", {}, headers, b""))
+
+
+@pytest.fixture
+def deployed(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """A function behind one proxy, whose limiter remembers who asked."""
+    for name, value in {**ENVIRONMENT, "FORWARDED_HOPS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    settings_module.settings.cache_clear()
+    yield monkeypatch
+    settings_module.settings.cache_clear()
+
+
+class Asked:
+    """A limiter that lets so many in, whoever they are."""
+
+    def __init__(self, most: int) -> None:
+        self.left = most
+        self.addresses: list[str | None] = []
+
+    def ask(self, route: str, user: str | None, address: str | None = None) -> Decision:
+        self.addresses.append(address)
+        self.left -= 1
+        policy = routes()[route].policies[0]
+        return Decision(self.left >= 0, (Standing(policy, policy.quota, max(0, self.left), 60_000),))
+
+
+def test_where_a_token_is_set_prometheus_must_show_it_and_is_not_counted(deployed: pytest.MonkeyPatch) -> None:
+    deployed.setenv("METRICS_TOKEN", "s3cret")
+    asked = Asked(0)
+    deployed.setattr(limits, "limiter", lambda: asked)
+    assert scrape("Bearer s3cret") == {}
     for wrong in ("", "Bearer ", "Bearer other", "s3cret", "Bearer s3cret "):
         with pytest.raises(Problem, match="metrics token"):
-            prometheus.check(wrong, token="s3cret")
+            scrape(wrong)
+    assert asked.addresses == []
+
+
+def test_where_no_token_is_set_whoever_asks_is_counted_by_address(deployed: pytest.MonkeyPatch) -> None:
+    asked = Asked(2)
+    deployed.setattr(limits, "limiter", lambda: asked)
+    controls.saw(Controls(closed=frozenset({"status"})).as_json(), None)  # is for people, and shuts out no scraper
+    try:
+        assert "RateLimit" in scrape()
+        scrape()
+        with pytest.raises(Problem, match="rate-limited"):
+            scrape()
+    finally:
+        controls.saw(None, None)
+    assert asked.addresses == ["203.0.113.7"] * 3
+
+
+def test_scrapes_of_the_same_moment_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus, "_answers", Kept(str, prometheus.KEPT_S, lambda: 0))
+    assert {prometheus.cached(NOW + timedelta(seconds=i)) for i in range(4)} == {str(NOW)}
 
 
 def test_prometheus_own_library_reads_what_is_exposed_and_finds_the_figures() -> None:
@@ -82,6 +145,7 @@ def test_prometheus_own_library_reads_what_is_exposed_and_finds_the_figures() ->
     assert values["prodai_requests_total", (("endpoint", CHAT), ("status", "503"))] == 1
     assert values["prodai_limiter_total", (("kind", "allowed"),)] == 7
     assert values["prodai_other_total", (("kind", "odd"),)] == 1
+    assert values["prodai_refused_total", (("endpoint", CHAT),)] == 1
     assert values["prodai_queue_oldest_age_seconds", ()] == 41.5
     assert values["prodai_instance_cpu_ratio", (("instance_id", 'a"\n\\1'), ("service", "chat"))] == 0.5
     assert families["prodai_request_duration_seconds"].type == "histogram"
@@ -89,6 +153,13 @@ def test_prometheus_own_library_reads_what_is_exposed_and_finds_the_figures() ->
     assert buckets == sorted(buckets)
     assert buckets[-1] == values["prodai_request_duration_seconds_count", (("endpoint", CHAT),)] == 4
     assert values["prodai_request_duration_seconds_sum", (("endpoint", CHAT),)] == pytest.approx(0.72, rel=0.02)
+
+
+def test_prometheus_is_told_nothing_of_an_instance_by_the_last_word_of_long_ago() -> None:
+    gone = replace(STATE.instances[0], gauges={"memory": 0.97}, seen_at=NOW.timestamp() - 100)
+    told = {name for name, _, _ in prometheus.of_state(replace(STATE, instances=(gone,)), NOW)}
+    assert "prodai_instances" in told
+    assert "prodai_instance_memory_ratio" not in told
 
 
 def test_every_family_that_is_exposed_is_in_the_table_and_the_text_ends_with_a_line_feed() -> None:
@@ -183,6 +254,10 @@ def test_a_kept_answer_is_worked_out_once_in_its_time_and_an_error_is_not_kept()
         ({"events": [{"name": "upload.finished", "data": {"retries": True}}]}, "retries is a number"),
         ({"events": [{"name": "upload.finished", "data": {"retries": {"a": 1}}}]}, "retries is a number"),
         ({"events": [{"name": "upload.finished", "data": {"retries": float("inf")}}]}, "retries is a number"),
+        ({"events": [{"name": "upload.finished", "data": {"retries": float("nan")}}]}, "retries is a number"),
+        ({"events": [{"name": "upload.finished", "data": {"retries": 1e9}}]}, "retries is a number from 0 to 1000"),
+        ({"events": [{"name": "upload.finished", "data": {"retries": -1}}]}, "retries is a number"),
+        ({"events": [{"name": "error.shown", "data": {"status": 10**30}}]}, "status is a number from 0 to 999"),
         ({"events": [{"name": "app.opened", "id": "with space"}]}, "id is up to 64"),
     ],
 )
@@ -193,4 +268,10 @@ def test_a_client_event_that_is_not_in_the_table_is_refused_by_the_name_of_its_f
 
 def test_no_field_of_a_client_event_takes_free_text() -> None:
     kinds = [kind for data in analytics.table().values() for kind in data.values()]
-    assert all(kind == "number" or (isinstance(kind, list) and len(kind) <= 10) for kind in kinds)
+    assert all(isinstance(kind, int) or (isinstance(kind, list) and len(kind) <= 10) for kind in kinds)
+
+
+def test_no_number_of_a_client_event_can_overflow_a_total() -> None:
+    """Redis counts to 2^63: what a hundred thousand clients tell a day, all of them the most, lasts for 50 years."""
+    numbers = [kind for data in analytics.table().values() for kind in data.values() if isinstance(kind, int)]
+    assert max(numbers) * 100_000 * 365 * 50 < 2**63

@@ -95,6 +95,8 @@ tests:
       - {{series: 'prodai_instance_memory_ratio{{service="chat",instance_id="b"}}', values: '0.2x40'}}
       - {{series: 'prodai_requests_total{{endpoint="POST /v1/uploads",status="201"}}', values: '0+9x40'}}
       - {{series: 'prodai_requests_total{{endpoint="POST /v1/uploads",status="503"}}', values: '0+1x40'}}
+      - {{series: 'prodai_requests_total{{endpoint="POST /v1/chat",status="503"}}', values: '0+9x40'}}
+      - {{series: 'prodai_refused_total{{endpoint="POST /v1/chat"}}', values: '0+9x40'}}
       - {{series: 'prodai_tick_timestamp_seconds', values: '0x40'}}
     alert_rule_test:
       - {{alertname: memory, eval_time: {memory["forS"] - 15}s, exp_alerts: []}}
@@ -112,6 +114,13 @@ tests:
       - expr: count(ALERTS{{alertname="uploads-open"}}) or vector(0)
         eval_time: 5m
         exp_samples: [{{labels: '{{}}', value: 0}}]
+  - interval: 15s  # the tick never came
+    input_series:
+      - {{series: 'prodai_uploads_open', values: '1x10'}}
+    promql_expr_test:
+      - expr: count(ALERTS{{alertname="heartbeat", alertstate="firing"}})
+        eval_time: 1m
+        exp_samples: [{{labels: '{{}}', value: 1}}]
 """,
         encoding="utf-8",
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +19,8 @@ from monitoring.alerts import Alert, Transition
 from monitoring.incidents import as_document, joined, left, of_document, opened, shown
 from monitoring.judge import Notice
 from monitoring.outbox import Outcome
+from shared import clients
+from shared.documents import operations
 from shared.documents.operations import StoredNotice
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -34,7 +39,7 @@ def notice(
     for i in range(1, members):
         incident = joined(incident, replace(FIRED, label=f"endpoint {i}"))
     if kind == "resolved":
-        incident = left(incident, replace(FIRED, kind="resolved", at=FIRED.at + 600))
+        incident = left(incident, FIRED.key, FIRED.at + 600)
     return Notice(incident, kind, 3, lines, False)
 
 
@@ -95,6 +100,44 @@ def test_an_incident_survives_being_written_and_read() -> None:
     assert of_document(incident.id, as_document(incident)) == incident
 
 
+# ---- what waits to go out ------------------------------------------------------------------------------------------
+
+
+class Waiting:
+    """The collection `notices`, as far as it is asked for by what a field is."""
+
+    def __init__(self, found: list[tuple[str, dict[str, Any]]], most: int | None = None) -> None:
+        self._found = found
+        self._most = most
+
+    def collection(self, _: str) -> Waiting:
+        return self
+
+    def where(self, *, filter: Any) -> Waiting:  # Firestore's word for it
+        wanted = filter.value if filter.op_string == "in" else [filter.value]
+        return Waiting([(i, data) for i, data in self._found if data[filter.field_path] in wanted])
+
+    def limit(self, most: int) -> Waiting:
+        return Waiting(self._found, most)
+
+    def stream(self, **_: object) -> list[Any]:
+        return [
+            SimpleNamespace(id=i, to_dict=lambda data=data: data, update_time=START)
+            for i, data in self._found[: self._most]
+        ]
+
+
+def test_what_one_webhook_does_not_take_holds_up_no_other_however_much_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [(f"{i:03}-slack", "slack", "waiting") for i in range(60)]
+    rows += [("060-discord", "discord", "waiting"), ("061-discord", "discord", "sent")]
+    rest = {"payload": "{}", "attempts": 0, "createdAt": START, "notBefore": START}
+    notices_now = [(i, {"service": service, "state": state, **rest}) for i, service, state in rows]
+    monkeypatch.setattr(clients, "firestore", lambda: Waiting(notices_now))
+    found = operations.notices_to_send(["slack", "discord"])
+    assert [notice.id for notice in found if notice.service == "discord"] == ["060-discord"]
+    assert len(found) == 51
+
+
 # ---- how it goes out -----------------------------------------------------------------------------------------------
 
 
@@ -118,9 +161,9 @@ class Box:
     def deliver(self) -> None:
         outbox.deliver(WEBHOOKS, store=self, post=self.post, clock=lambda: self.now, sleep=self.sleep)
 
-    def notices_to_send(self) -> list[StoredNotice]:
+    def notices_to_send(self, services: Iterable[str]) -> list[StoredNotice]:
         due = [n for n in self.notices.values() if self.states[n.id] in {"waiting", "sending"}]
-        return sorted(due, key=lambda n: (n.created_at, n.id))
+        return sorted((n for n in due if n.service in set(services)), key=lambda n: (n.created_at, n.id))
 
     def mark_notice(self, notice_id: str, version: object, **fields: object) -> object:
         before = self.notices[notice_id]
@@ -214,17 +257,17 @@ def test_after_a_day_of_failures_a_notice_is_given_up() -> None:
 
 def test_a_notice_for_a_webhook_that_is_no_longer_set_is_given_up() -> None:
     box = Box()
-    box.put("a", service="pager")
-    box.deliver()
+    box.put("a", service="discord")
+    outbox.deliver({"slack": "http://slack"}, store=box, post=box.post, clock=lambda: box.now, sleep=box.sleep)
     assert box.states == {"a": "given-up"}
 
 
 def test_two_who_deliver_at_once_send_one_message() -> None:
     box = Box()
     box.put("a")
-    stale = box.notices_to_send()
+    stale = box.notices_to_send(WEBHOOKS)
     box.deliver()
-    box.notices_to_send = lambda: stale  # type: ignore[method-assign]  # read before the other one sent it
+    box.notices_to_send = lambda services: stale  # type: ignore[method-assign]  # read before the other one sent it
     box.deliver()
     assert payloads(box) == ["a"]
 
@@ -260,14 +303,23 @@ def test_waits_grow_from_half_a_minute_to_a_quarter_of_an_hour() -> None:
     ("header", "body", "wait_s"),
     [
         ("7", "", 7.0),
-        (None, '{"retry_after": 0.5}', 0.5),
-        (None, "no", None),
+        ("", '{"retry_after": 0.5}', 0.5),
+        ("", "no", None),
         ("soon", "", None),
-        ("99999", "", 3600.0),
+        ("7200", "", 7200.0),
+        ("1e9", "", 86_400.0),
+        ("nan", "", None),
+        ("inf", '{"retry_after": 2}', 2.0),
+        ("", '{"retry_after": NaN}', None),
+        ("", "[]", None),
+        ("-3", "", 0.0),
+        ("Tue, 24 Nov 2026 12:02:00 GMT", "", 120.0),
+        ("Tue, 24 Nov 2026 11:00:00 GMT", "", 0.0),
+        ("Tue, 99 Nov 2026 11:00:00 GMT", "", None),
     ],
 )
-def test_what_a_webhook_asks_to_wait_is_read(header: str | None, body: str, wait_s: float | None) -> None:
-    assert outbox.retry_after_of(header, body) == wait_s
+def test_what_a_webhook_asks_to_wait_is_read(header: str, body: str, wait_s: float | None) -> None:
+    assert outbox.retry_after_of(header, body, START) == wait_s
 
 
 def test_a_webhook_that_does_not_answer_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -41,6 +42,34 @@ def test_what_a_later_put_does_not_name_is_released(world: World) -> None:
     assert world.controls == controls.validated({"rateFactor": 0.8})
     overrides.put({}, None, "ana", NOW)
     assert world.controls == controls.DEFAULTS
+
+
+def test_what_was_read_and_is_put_again_pins_nothing_of_what_the_system_does_by_itself(world: World) -> None:
+    world.regions_down = {"eu"}
+    world.cost_usd = 100
+    world.tick(NOW.timestamp())
+    overrides.put({"rateFactor": 0.5, "regionWeights": {"us": 0.5}}, None, "ana", NOW)
+    read = json.loads(json.dumps(overrides.shown(world.documents.controls().data), default=str))
+    assert read["regionWeights"] == {"us": 0.5, "eu": 0, "asia": 1}
+    assert read["closed"] == ["model"]
+    overrides.put({**read, "denied": ["user:eve"]}, None, "ana", NOW)
+    pinned = {"rateFactor": 0.5, "regionWeights": {"us": 0.5}, "denied": ["user:eve"]}
+    assert overrides.shown(world.documents.controls().data)["pinned"] == pinned
+    world.regions_down, world.cost_usd = set(), 0
+    for minute in range(1, 12):
+        world.tick(NOW.timestamp() + 60 * minute)
+    assert world.controls.region_weights["eu"] == 1
+    assert world.controls.closed == frozenset()
+
+
+def test_who_writes_the_fields_of_a_get_alone_pins_only_what_differs(world: World) -> None:
+    """As a client made from docs/openapi.yaml does, which leaves out what may only be read."""
+    world.cost_usd = 100
+    world.tick(NOW.timestamp())
+    overrides.put({"closed": ["model"], "rateFactor": 1, "dailyCostLimitUsd": 250}, None, "ana", NOW)
+    assert overrides.shown(world.documents.controls().data)["pinned"] == {"dailyCostLimitUsd": 250}
+    overrides.put({"closed": [], "rateFactor": 1}, None, "ana", NOW)
+    assert overrides.shown(world.documents.controls().data)["pinned"] == {"closed": []}
 
 
 def test_a_version_that_is_no_longer_the_newest_is_refused(world: World) -> None:

@@ -45,6 +45,10 @@ class Documents:
     def state(self) -> Stored:
         return self._read("alerts/state")
 
+    def open_incidents(self, most: int) -> dict[str, Mapping[str, Any]]:
+        found = ((path, data) for path, (data, _) in self.documents.items() if path.startswith("incidents/"))
+        return {path.partition("/")[2]: data for path, data in found if data["state"] == "open"}
+
     def incidents(self, ids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         return {i: self.documents[f"incidents/{i}"][0] for i in ids if f"incidents/{i}" in self.documents}
 
@@ -69,7 +73,7 @@ class Documents:
     def put_scaling(self, applied: Mapping[str, Any]) -> None:
         self.write("alerts/scaling", applied)
 
-    def notices_to_send(self) -> list[StoredNotice]:
+    def notices_to_send(self, _: Iterable[str]) -> list[StoredNotice]:
         return []
 
     def mark_notice(self, notice_id: str, version: object, **fields: object) -> object:
@@ -117,6 +121,7 @@ class World:
         self.redis_answers = True
         self.measured: dict[int, dict[str, int]] = {}  # epoch minute -> fields
         self.gauges: dict[str, dict[str, float]] = {}
+        self.seen_s_ago: dict[str, float] = {}  # by service, since its instance last told of itself
         self.uploads_open = 0
         self.queue_age_s = 0.0
         self.cost_usd = 0.0
@@ -181,7 +186,9 @@ class World:
             uploads_open=self.uploads_open,
             queue=Queue(0, 0, self.queue_age_s),
             cost_today_usd=self.cost_usd,
-            instances=tuple(Instance(s, "i", now.timestamp(), 0.0, g) for s, g in self.gauges.items()),
+            instances=tuple(
+                Instance(s, "i", now.timestamp() - self.seen_s_ago.get(s, 0), 0.0, g) for s, g in self.gauges.items()
+            ),
             active_minute=0,
             active_5_minutes=0,
             unhealthy_regions=dict.fromkeys(self.regions_down, now.timestamp() + 60),

@@ -133,7 +133,7 @@ def take(
     if action.control is not None and action.control in pinned:
         return Taken(None, "refused", f"not done, operators hold {action.control}: {text}")
     if before is not None and before.level >= 1:
-        return Taken(replace(before, causes=_with(before.causes, cause)), "shared", f"done already: {text}")
+        return Taken(_shared(before, cause, now + action.expires_s), "shared", f"done already: {text}")
     counted_as = count_name(action, mode)
     if sum(name == counted_as and now - at < HOUR_S for name, at in taken_before) >= action.cap_per_hour:
         return Taken(None, "refused", f"not done, {action.cap_per_hour} times within an hour is the cap: {text}")
@@ -147,8 +147,11 @@ def count_name(action: Action, mode: Mode) -> str:
     return action.name if mode == "on" else f"{action.name}/{mode}"
 
 
-def _with(causes: tuple[str, ...], cause: str) -> tuple[str, ...]:
-    return causes if cause in causes else (*causes, cause)
+def _shared(hold: Hold, cause: str, expires_at: float) -> Hold:
+    """In force for one more alert, which has as long as it would have had by itself."""
+    if cause in hold.causes:
+        return hold
+    return replace(hold, causes=(*hold.causes, cause), expires_at=max(hold.expires_at, expires_at))
 
 
 def recovered(hold: Hold, firing: frozenset[str], now: float) -> Hold | None:

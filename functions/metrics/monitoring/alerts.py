@@ -32,6 +32,7 @@ class Alert:
     title: str
     actions: tuple[str, ...]
     told_unless: str = ""  # not told while an incident of this group is open, which tells it already
+    aftermath_s: float = 0  # nor so long after it: what it left behind is still in the alert's window
 
     def titled(self, label: str) -> str:
         return self.title.format(label=label)
@@ -91,6 +92,7 @@ def _alert(row: Mapping[str, Any], uploads_open_above: float) -> Alert:
         row["title"],
         tuple(row["actions"]),
         row.get("toldUnless", ""),
+        row.get("aftermathS", 0),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -17,13 +16,12 @@ from shared.events import Passing
 from shared.problems import Problem
 
 EVENTS_MOST = 20
-NUMBER_MOST = 10**12
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @cache
 def table() -> Mapping[str, Mapping[str, Any]]:
-    """Event -> field -> its words, or "number"."""
+    """Event -> field -> its words, or the most that its number may be."""
     text = Path(__file__).with_name("client_events.json").read_text(encoding="utf-8")
     found: Mapping[str, Mapping[str, Any]] = json.loads(text)["events"]
     return found
@@ -58,7 +56,7 @@ def _usage(event: object, uid: str, where: str) -> Usage:
     values: dict[str, int] = {}
     for field, value in data.items():
         values |= _counted(field, value, table()[name], f"{where}.data")
-    mark = f"{uid}/{event_id or secrets.token_hex(12)}"
+    mark = f"{uid}/{event_id}" if event_id else ""
     return Usage(mark, f"client.{name}", uid, values, action=True)
 
 
@@ -67,9 +65,9 @@ def _counted(field: str, value: object, fields: Mapping[str, Any], where: str) -
     kind = fields.get(field)
     if kind is None:
         raise _fault(f"{where} has no {_cut(field)}; it may have {', '.join(fields)}")
-    if kind == "number":
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= NUMBER_MOST:
-            raise _fault(f"{where}.{field} is a number from 0 to {NUMBER_MOST}")
+    if isinstance(kind, int):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= kind:
+            raise _fault(f"{where}.{field} is a number from 0 to {kind}")
         return {field: round(value)}
     if not isinstance(value, str) or value not in kind:
         raise _fault(f"{where}.{field} is one of {', '.join(kind)}")

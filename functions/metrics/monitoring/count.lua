@@ -1,8 +1,8 @@
 -- Counts one usage event once, and moves its user along the funnel. KEYS: the event's mark, the running minute, the
--- user's way, the funnels. ARGV: the lives of mark, minute and way in s, today (yyyymmdd), the step that the event is or
--- '', 1 where the user did something, then pairs of field and increment.
+-- user's way, the funnels. ARGV: the lives of mark ('' where there is none), minute and way in s, today (yyyymmdd), the
+-- step that the event is or '', 1 where the user did something, then pairs of field and increment.
 -- Answers 1 if it was counted, 0 if it had been before.
-if not redis.call('SET', KEYS[1], 1, 'NX', 'EX', ARGV[1]) then return 0 end
+if ARGV[1] ~= '' and not redis.call('SET', KEYS[1], 1, 'NX', 'EX', ARGV[1]) then return 0 end
 for i = 7, #ARGV, 2 do redis.call('HINCRBY', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('EXPIRE', KEYS[2], ARGV[2])
 

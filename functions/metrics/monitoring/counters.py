@@ -31,7 +31,7 @@ SUM_MOST = 10**12
 class Usage:
     """A thing that happened, and the values that are summed over all of its kind."""
 
-    id: str
+    id: str  # of one that may come again; "" for one that is counted whenever it comes
     name: str
     uid: str
     values: Mapping[str, int] = field(default_factory=dict)
@@ -56,8 +56,10 @@ def count_all(usages: Sequence[Usage], now: datetime) -> int:
     pipeline = clients.redis().pipeline()
     for usage in usages:
         increments = {f"u|{usage.name}": 1} | {f"v|{usage.name}|{key}": value for key, value in usage.values.items()}
-        keys = [f"metrics:seen:{usage.id}", minute_key(minute_of(now)), user_key(usage.uid), FUNNELS]
-        args = [str(MARK_TTL_S), str(MINUTES_KEPT_S), str(USER_TTL_S)]
+        minute = minute_key(minute_of(now))
+        mark, mark_ttl_s = (f"metrics:seen:{usage.id}", str(MARK_TTL_S)) if usage.id else (minute, "")
+        keys = [mark, minute, user_key(usage.uid), FUNNELS]
+        args = [mark_ttl_s, str(MINUTES_KEPT_S), str(USER_TTL_S)]
         args += [
             f"{now.astimezone(UTC):%Y%m%d}",
             STEPS.get(usage.name, "") if usage.uid else "",

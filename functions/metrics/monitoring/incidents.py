@@ -65,12 +65,12 @@ def joined(incident: Incident, transition: Transition) -> Incident:
     return changed.noted(transition.at, f"{title}: {shown(transition.value, alert.unit)}")
 
 
-def left(incident: Incident, transition: Transition) -> Incident:
+def left(incident: Incident, key: str, at: float, how: str = "resolved") -> Incident:
     """With one alert fewer that fires; resolved with the last."""
-    member = replace(incident.members[transition.key], resolved_at=transition.at)
-    members = {**incident.members, transition.key: member}
-    resolved_at = transition.at if all(m.resolved_at is not None for m in members.values()) else None
-    return replace(incident, members=members, resolved_at=resolved_at).noted(transition.at, f"resolved: {member.title}")
+    member = replace(incident.members[key], resolved_at=at)
+    members = {**incident.members, key: member}
+    resolved_at = at if all(m.resolved_at is not None for m in members.values()) else None
+    return replace(incident, members=members, resolved_at=resolved_at).noted(at, f"{how}: {member.title}")
 
 
 def shown(value: float, unit: str) -> str:

@@ -14,6 +14,7 @@ from monitoring import actions, alerts, incidents
 from monitoring.actions import HOUR_S, Mode
 from monitoring.alerts import Alert, Samples, Series, Transition
 from monitoring.incidents import Incident
+from monitoring.late import Seen
 from monitoring.signals import MINUTE_S, Counted
 from monitoring.standing import Standing
 
@@ -29,8 +30,10 @@ class Watch:
     ticked_at: float | None = None  # the last tick of the scheduler
     series: Mapping[str, Series] = field(default_factory=dict)
     open: Mapping[str, str] = field(default_factory=dict)  # group -> incident
+    over: Mapping[str, float] = field(default_factory=dict)  # group -> when its last incident ended, within the hour
     taken: tuple[tuple[str, float], ...] = ()  # the actions of the last hour, dry runs among them
     history: Mapping[int, Counted] = field(default_factory=dict)
+    seen: Seen = field(default_factory=dict)
 
     def as_json(self) -> str:
         return json.dumps(
@@ -39,8 +42,10 @@ class Watch:
                 "tickedAt": self.ticked_at,
                 "series": {key: series.as_dict() for key, series in self.series.items()},
                 "open": dict(self.open),
+                "over": dict(self.over),
                 "taken": self.taken,
                 "history": {minute: [c.requests, c.errors, c.struck] for minute, c in self.history.items()},
+                "seen": dict(self.seen),
             }
         )
 
@@ -50,12 +55,14 @@ class Watch:
         if raw is None:
             return cls()
         return cls(
-            raw["judgedTo"],
-            raw["tickedAt"],
-            {key: Series(**series) for key, series in raw["series"].items()},
-            raw["open"],
-            tuple((name, at) for name, at in raw["taken"]),
-            {int(minute): Counted(*counts) for minute, counts in raw["history"].items()},
+            judged_to=raw["judgedTo"],
+            ticked_at=raw["tickedAt"],
+            series={key: Series(**series) for key, series in raw["series"].items()},
+            open=raw["open"],
+            over=raw.get("over", {}),
+            taken=tuple((name, at) for name, at in raw["taken"]),
+            history={int(minute): Counted(*counts) for minute, counts in raw["history"].items()},
+            seen={int(minute): fields for minute, fields in raw.get("seen", {}).items()},
         )
 
 
@@ -139,9 +146,20 @@ class _Bench:
             self.audit.append(Audit(f"automatic: {', '.join(hold.causes)}", text, hold.incident))
         self.standing = replace(self.standing, holds=kept)
 
+    def close_what_is_not_judged(self, now: float) -> None:
+        """Ends what no series stands behind any more: its alert left the table, or the watch began anew."""
+        firing = {key for key, series in self.watch.series.items() if series.fired_at is not None}
+        for incident in [i for i in self._known.values() if i.resolved_at is None]:
+            going_on = firing if incident.id in self.watch.open.values() else set[str]()
+            for key, member in incident.members.items():
+                if member.resolved_at is None and key not in going_on:
+                    self._leave(incident.id, key, now, "closed, no longer judged")
+
     def finished(self, now: float) -> Judgement:
         taken = tuple((name, at) for name, at in self.watch.taken if now - at < HOUR_S)
-        self.watch = replace(self.watch, taken=taken)
+        over = {group: at for group, at in self.watch.over.items() if now - at < HOUR_S}
+        self.watch = replace(self.watch, taken=taken, over=over)
+        self._call_up_what_was_not_told(now)
         notices = [notice for incident_id in self._worth_telling if (notice := self._notice(incident_id, now))]
         changed = [i for incident_id, i in self._known.items() if i != self._before.get(incident_id)]
         return Judgement(self.watch, self.standing, tuple(changed), tuple(notices), tuple(self.audit))
@@ -158,14 +176,16 @@ class _Bench:
 
     def _resolve(self, transition: Transition) -> None:
         incident = self._known.get(self.watch.open.get(transition.alert.group, ""))
-        if incident is None or transition.key not in incident.members:
-            return
-        incident = incidents.left(incident, transition)
-        self._known[incident.id] = incident
+        if incident is not None and transition.key in incident.members:
+            self._leave(incident.id, transition.key, transition.at, "resolved")
+
+    def _leave(self, incident_id: str, key: str, at: float, how: str) -> None:
+        incident = incidents.left(self._known[incident_id], key, at, how)
+        self._known[incident_id] = incident
         if incident.resolved_at is not None:  # one alert fewer of several is not worth a message
-            self._worth_telling.setdefault(incident.id, []).append(incident.timeline[-1].text)
-            still_open = {group: i for group, i in self.watch.open.items() if i != incident.id}
-            self.watch = replace(self.watch, open=still_open)
+            self._worth_telling.setdefault(incident_id, []).append(incident.timeline[-1].text)
+            still_open = {group: i for group, i in self.watch.open.items() if i != incident_id}
+            self.watch = replace(self.watch, open=still_open, over={**self.watch.over, incident.group: at})
 
     def _act(self, name: str, transition: Transition, incident: str) -> None:
         action = actions.table()[name]
@@ -201,15 +221,37 @@ class _Bench:
         if tell:
             self._worth_telling.setdefault(incident_id, []).append(text)
 
-    def _notice(self, incident_id: str, now: float) -> Notice | None:
-        incident = self._known[incident_id]
-        unless = {alert.name: alert.told_unless for alert in self._table}
-        if not incident.told and all(unless.get(m.name) in self.watch.open for m in incident.members.values()):
-            return None
-        silenced = all(
+    def _call_up_what_was_not_told(self, now: float) -> None:
+        """An incident that outlives its silence, or what told it, is told by what happened last."""
+        for incident_id in self.watch.open.values():
+            incident = self._known.get(incident_id)
+            if incident is not None and not incident.told and not self._silenced(incident, now):
+                self._worth_telling.setdefault(incident_id, [incident.timeline[-1].text])
+
+    def _silenced(self, incident: Incident, now: float) -> bool:
+        return all(
             any(s.alert in {"*", member.name} and s.until > now for s in self.standing.silences)
             for member in incident.members.values()
         )
+
+    def _told_by_another(self, incident: Incident, now: float) -> bool:
+        """Whether an incident that is open, or was until a moment ago, tells all that fires in this one."""
+        by_name = {alert.name: alert for alert in self._table}
+        firing = [m for m in incident.members.values() if m.resolved_at is None]
+        for member in firing or incident.members.values():
+            alert = by_name.get(member.name)
+            if alert is None or not alert.told_unless:
+                return False
+            over_at = self.watch.over.get(alert.told_unless, float("-inf"))
+            if alert.told_unless not in self.watch.open and now - over_at >= alert.aftermath_s:
+                return False
+        return True
+
+    def _notice(self, incident_id: str, now: float) -> Notice | None:
+        incident = self._known[incident_id]
+        if not incident.told and self._told_by_another(incident, now):
+            return None
+        silenced = self._silenced(incident, now)
         kind = "resolved" if incident.resolved_at is not None else "update" if incident.told else "opened"
         lines = tuple(self._worth_telling[incident_id])
         if kind == "resolved" and not incident.told and incident_id in self._before:
@@ -235,4 +277,5 @@ def judge(
         bench.judge(at, measured)
         if at % MINUTE_S == 0:
             bench.recover(at)
+    bench.close_what_is_not_judged(now)
     return bench.finished(now)

@@ -9,12 +9,15 @@ one it is.
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Protocol
 
+from monitoring.notices import FORMATS
 from shared import telemetry
 from shared.documents import operations
 from shared.documents.operations import StoredNotice
@@ -45,7 +48,7 @@ class Outcome:
 
 
 class Store(Protocol):
-    def notices_to_send(self) -> list[StoredNotice]: ...
+    def notices_to_send(self, services: Iterable[str]) -> list[StoredNotice]: ...
     def mark_notice(self, notice_id: str, version: object, **fields: object) -> object: ...
 
 
@@ -61,8 +64,8 @@ def deliver(
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Sends what waits to the webhooks, by service. Never raises for a webhook that fails."""
-    waiting = store.notices_to_send()
-    for service in sorted({notice.service for notice in waiting}):
+    waiting = store.notices_to_send(FORMATS)
+    for service in sorted(FORMATS):
         queue = [notice for notice in waiting if notice.service == service]
         _Sender(webhooks.get(service, ""), store, post or post_json, clock, sleep).run(queue)
 
@@ -160,13 +163,25 @@ def post_json(url: str, payload: str) -> Outcome:
         answer = httpx.post(url, content=payload, headers={"Content-Type": "application/json"}, timeout=SEND_TIMEOUT_S)
     except (httpx.HTTPError, httpx.InvalidURL):
         return Outcome(None)
-    return Outcome(answer.status_code, retry_after_of(answer.headers.get("Retry-After"), answer.text))
+    wait_s = retry_after_of(answer.headers.get("Retry-After", ""), answer.text, datetime.now(UTC))
+    return Outcome(answer.status_code, wait_s)
 
 
-def retry_after_of(header: str | None, body: str) -> float | None:
-    """How long a webhook asks to wait: the header in seconds, else Discord's `retry_after`."""
-    try:
-        told = float(header) if header else float(json.loads(body)["retry_after"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    return min(max(told, 0.0), 3_600.0)
+def retry_after_of(header: str, body: str, now: datetime) -> float | None:
+    """How many seconds a webhook asks to wait: the header (RFC 9110, 10.2.3), else Discord's `retry_after`.
+
+    A day at most: by then a notice is given up.
+    """
+    for read in (lambda: header, lambda: _until(header, now), lambda: json.loads(body)["retry_after"]):
+        try:
+            told = float(read())
+        except (KeyError, TypeError, ValueError):
+            continue
+        if math.isfinite(told):
+            return min(max(told, 0.0), GIVEN_UP_AFTER.total_seconds())
+    return None
+
+
+def _until(date: str, now: datetime) -> float:
+    """Raises ValueError for what is no HTTP date."""
+    return (parsedate_to_datetime(date).astimezone(UTC) - now).total_seconds()

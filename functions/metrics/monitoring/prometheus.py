@@ -16,13 +16,17 @@ from typing import Literal
 
 from monitoring import counters, roll, store
 from monitoring.histogram import Histogram
+from monitoring.kept import Kept
+from monitoring.signals import REFUSED
 from monitoring.store import State
 from monitoring.windows import Window
-from shared import controls
+from shared import controls, http, limits
+from shared.http import Request
 from shared.problems import Problem
 from shared.settings import REGIONS, settings
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+KEPT_S = 5.0  # less than any scraper's interval: several who scrape cost one
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0)
 GROUPS = ("limiter", "cache", "model", "uploads", "analysis", "storage", "cold")
 
@@ -41,6 +45,11 @@ FAMILIES = (
     Family("prodai_events_total", "counter", "Usage events."),
     Family("prodai_event_values_total", "counter", "Values summed over usage events."),
     *(Family(f"prodai_{group}_total", "counter", f"What was counted of {group}, by kind.") for group in GROUPS),
+    Family(
+        "prodai_refused_total",
+        "counter",
+        "Answers 503 by order: something is closed, or a plan shed.",
+    ),
     Family("prodai_other_total", "counter", "What else was counted, by kind."),
     Family("prodai_tracks", "gauge", "Tracks by state at the last tick."),
     Family("prodai_active_users", "gauge", "Distinct users in the last minute and in five minutes."),
@@ -61,16 +70,31 @@ Labels = Mapping[str, str]
 Sample = tuple[str, Labels, float]  # the family's name with its suffix
 
 
-def check(authorization: str, token: str) -> None:
-    """Raises Problem `unauthenticated` where a token is set and the header does not carry it."""
-    if token and not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
+def admitted(request: Request) -> dict[str, str]:
+    """The door of a scrape: the token where one is set, else the limits of the address, but no switch.
+
+    Gives the headers that the answer must carry. Raises Problem.
+    """
+    token = settings().metrics_token
+    if token:
+        if hmac.compare_digest(request.headers.get("authorization", "").encode(), f"Bearer {token}".encode()):
+            return {}
         raise Problem("unauthenticated", "Send the metrics token as `Authorization: Bearer TOKEN`.")
+    decision = limits.limiter().ask("status", None, http.address_of(request))
+    if not decision.allowed:
+        raise limits.refusal(decision)
+    return dict(decision.headers)
+
+
+def cached(now: datetime) -> str:
+    """The answer to a scrape, at most KEPT_S old. Raises Problem `unavailable` where Redis does not answer."""
+    return _answers.get(now)
 
 
 def exposition(now: datetime) -> str:
-    """The whole answer to a scrape. Raises Problem `unavailable` where Redis does not answer."""
+    """The figures of this moment. Raises Problem `unavailable` where Redis does not answer."""
     with store.needed():
-        samples = [*of_totals(roll.totals(now)), *of_state(store.now_state(now)), *of_gauges(counters.gauges())]
+        samples = [*of_totals(roll.totals(now)), *of_state(store.now_state(now), now), *of_gauges(counters.gauges())]
         tick = roll.last_tick()
     limit_usd = controls.fetch().daily_cost_limit_usd
     allowed_usd = settings().daily_cost_limit_usd if limit_usd is None else limit_usd
@@ -78,6 +102,9 @@ def exposition(now: datetime) -> str:
     if tick is not None:
         samples.append(("prodai_tick_timestamp_seconds", {}, tick.timestamp()))
     return as_text(samples)
+
+
+_answers = Kept(exposition, KEPT_S)
 
 
 def of_totals(totals: Window) -> Iterator[Sample]:
@@ -94,6 +121,9 @@ def of_totals(totals: Window) -> Iterator[Sample]:
     for value, total in totals.values.items():
         yield "prodai_event_values_total", {"value": value}, total
     for name, count in totals.counts.items():
+        if name.startswith(REFUSED):
+            yield "prodai_refused_total", {"endpoint": name.removeprefix(REFUSED)}, count
+            continue
         group, _, kind = name.partition(".")
         known = group in GROUPS
         yield f"prodai_{group}_total" if known else "prodai_other_total", {"kind": kind if known else name}, count
@@ -107,7 +137,7 @@ def _histogram(family: str, labels: Labels, durations: Histogram) -> Iterator[Sa
     yield f"{family}_count", labels, durations.count
 
 
-def of_state(state: State) -> Iterator[Sample]:
+def of_state(state: State, now: datetime) -> Iterator[Sample]:
     yield "prodai_active_users", {"window": "1m"}, state.active_minute
     yield "prodai_active_users", {"window": "5m"}, state.active_5_minutes
     yield "prodai_uploads_open", {}, state.uploads_open
@@ -122,7 +152,7 @@ def of_state(state: State) -> Iterator[Sample]:
         yield "prodai_instances", {"service": service}, sum(i.service == service for i in state.instances)
     for gauge in ("cpu", "memory"):
         for instance in state.instances:
-            if gauge in instance.gauges:
+            if gauge in instance.gauges and instance.fresh(now.timestamp()):
                 labels = {"service": instance.service, "instance_id": instance.id}
                 yield f"prodai_instance_{gauge}_ratio", labels, instance.gauges[gauge]
 

@@ -72,19 +72,33 @@ def of_document(data: Mapping[str, Any]) -> Standing:
 def wanted(body: Mapping[str, Any], before: Standing, now: float) -> Standing:
     """The standing after operators said what they want: what they name is pinned, what they do not is released.
 
-    What an action holds that they switch off is undone at once.
+    What is so anyway, and was not pinned, is not pinned by being named: it came along with what GET answered. What an
+    action holds that they switch off is undone at once.
 
     Raises Problem `invalid-request` that names the fault.
     """
     own = {"silences", "actions"}
-    pinned = {
-        key: value for key, value in body.items() if key not in own and key not in READ_ONLY and value is not None
-    }
-    validated(pinned, DEFAULTS)
+    named = {key: value for key, value in body.items() if key not in own and key not in READ_ONLY and value is not None}
+    validated(named, DEFAULTS)
+    pinned = _meant(named, before)
     modes = _modes(body.get("actions") or {})
     kept = {key: hold for key, hold in before.holds.items() if modes.get(hold.action, "on") == "on"}
     silences = _silences(body.get("silences") or [], now)
     return Standing(pinned, kept, silences, modes)
+
+
+def _meant(named: Mapping[str, Any], before: Standing) -> dict[str, Any]:
+    """Of valid controls those that differ from what is in force, and those that were pinned; of weights, by region."""
+    in_force = before.controls.as_dict()
+    meant: dict[str, Any] = {}
+    for key, value in named.items():
+        if key == "regionWeights":
+            held = before.pinned.get(key, {})
+            weights = {region: w for region, w in value.items() if region in held or w != in_force[key][region]}
+            meant |= {key: weights} if weights else {}
+        elif key in before.pinned or validated({key: value}).as_dict()[key] != in_force[key]:
+            meant[key] = value
+    return meant
 
 
 def _silences(raw: Any, now: float) -> tuple[Silence, ...]:

@@ -49,7 +49,7 @@ UPLOADS = ("POST /v1/uploads", "GET /v1/uploads/{track_id}", "DELETE /v1/uploads
 PARTS = (
     Part("uploads", endpoints=UPLOADS, timed=UPLOADS, slow_ms=SLOW_MS, switch="upload"),
     Part("analysis", succeeded="analysis.done", failed="analysis.failed", timed=("analysis",)),
-    Part("chat", endpoints=("POST /v1/chat",), timed=("model.first",), slow_ms=SLOW_MS, switch="chat"),
+    Part("chat", endpoints=("POST /v1/chat",), timed=("chat.first",), slow_ms=SLOW_MS, switch="chat"),
     Part("model", succeeded="model.calls", failed="model.failed", timed=("model.first",), switch="model"),
     *(
         Part(f"storage-{region}", succeeded=f"storage.ok.{region}", failed=f"storage.failed.{region}")

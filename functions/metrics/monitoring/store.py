@@ -25,6 +25,7 @@ INSTANCES = "instances"
 UPLOADS = "uploads:open"
 REGIONS = "region:health"
 ALIVE_S = 180.0  # an instance that told nothing for longer counts as gone
+FRESH_S = 75.0  # a tick and a little
 ACTIVE_MINUTES = 5
 
 
@@ -35,6 +36,10 @@ class Instance:
     seen_at: float  # seconds since 1970
     started_at: float
     gauges: Mapping[str, float] = field(default_factory=dict)  # cpu and memory as a share of what it may use, 0 to 1
+
+    def fresh(self, now: float) -> bool:
+        """Whether its gauges say how it stands now; older ones may be the last word of an instance that is gone."""
+        return now - self.seen_at <= FRESH_S
 
 
 @dataclass(frozen=True)

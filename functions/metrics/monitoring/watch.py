@@ -12,10 +12,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from monitoring import alerts, deadletters, incidents, judge, notices, outbox, scaling, signals, standing, store
+from monitoring import alerts, deadletters, incidents, judge, late, notices, outbox, scaling, signals, standing, store
 from monitoring.actions import instances
 from monitoring.alerts import Samples
+from monitoring.incidents import Incident
 from monitoring.judge import Judgement, Watch
+from monitoring.late import Grown
 from monitoring.signals import MINUTE_S
 from monitoring.standing import Standing
 from monitoring.windows import Window
@@ -29,6 +31,7 @@ Answered = TypeVar("Answered")
 ATTEMPTS = 3
 OVERDUE_S = 150.0
 LOOKED_EVERY_S = 60.0
+LEFT_OPEN_MOST = 200
 
 
 def run(now: datetime, *, scheduled: bool) -> None:
@@ -77,8 +80,11 @@ def run_if_overdue(now: datetime) -> None:
     if not _lookout.due(now.timestamp()):
         return
     try:
-        ticked_at = operations.state().data.get("tickedAt")
-        if ticked_at is not None and (now - ticked_at.astimezone(UTC)).total_seconds() > OVERDUE_S:
+        state = operations.state()
+        ticked_at = state.data.get("tickedAt")
+        if ticked_at is None:  # the scheduler has from now on to send its first tick
+            operations.commit(Changes(state={"tickedAt": now}), now, state=state, controls=None)
+        elif (now - ticked_at.astimezone(UTC)).total_seconds() > OVERDUE_S:
             telemetry.error("the tick is overdue; doing its work")
             run(now, scheduled=False)
             tell()
@@ -87,7 +93,7 @@ def run_if_overdue(now: datetime) -> None:
 
 
 def _judged(state: Stored, standing_now: Standing, now: datetime, *, scheduled: bool) -> Judgement:
-    watch = _remembered(state)
+    watch, left_open = _remembered(state)
     moment = now.timestamp()
     moments = judge.moments(watch.judged_to, moment)
     full = [at for at in moments if at % MINUTE_S == 0]
@@ -95,36 +101,56 @@ def _judged(state: Stored, standing_now: Standing, now: datetime, *, scheduled: 
     limit_usd = settings().daily_cost_limit_usd if limit_usd is None else limit_usd
     windows, present = _measured(full, now)
     gap_s = None if watch.ticked_at is None or not moments else moment - watch.ticked_at
-    of_now = signals.of_now(present, deadletters.counted() if moments else None, gap_s, limit_usd) if moments else {}
-    ordered = standing_now.controls
-    meant = bool(ordered.shed_plans or ordered.closed - {"model"})
-    history = signals.remembered(watch.history, windows, meant=meant)
-    watch = replace(watch, history=history, ticked_at=moment if scheduled else watch.ticked_at)
+    of_now = signals.of_now(present, deadletters.counted(), gap_s, limit_usd, moment) if moments else {}
+    history = signals.remembered(watch.history, windows)
+    judged, grown, seen = late.sorted_out(windows, full, watch.seen)
+    watch = replace(watch, history=history, seen=seen, ticked_at=moment if scheduled else watch.ticked_at)
     wanted = {*watch.open.values(), *(hold.incident for hold in standing_now.holds.values())}
-    known = {i: incidents.of_document(i, data) for i, data in operations.incidents(wanted).items()}
     return judge.judge(
         watch,
         standing_now,
-        known,
-        samples_of(moments, windows, history, of_now, meant=meant),
+        left_open | _readable(operations.incidents(wanted)),
+        samples_of(moments, judged, grown, history, of_now),
         moment,
         table=alerts.table(settings().uploads_alert_threshold),
         mode=settings().actions,
     )
 
 
-def _remembered(state: Stored) -> Watch:
-    """What the ticks before left; of what another version of the code left and nobody can read, nothing."""
+def _remembered(state: Stored) -> tuple[Watch, dict[str, Incident]]:
+    """What the ticks before left. Where nobody can read that, the watch begins anew, with what is still open.
+
+    It then counts from the tick that came last, or from the first look for one (run_if_overdue).
+    """
+    text = state.data.get("watch")
     try:
-        return Watch.of(state.data.get("watch"))
-    except (KeyError, TypeError, ValueError) as error:
+        if text:
+            return Watch.of(text), {}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         telemetry.error("alerts/state cannot be read; the watch begins anew", error=repr(error))
-        return Watch()
+    left_open = _readable(operations.open_incidents(LEFT_OPEN_MOST))
+    newest_last = sorted(left_open.values(), key=lambda incident: incident.opened_at)
+    ticked_at = state.data.get("tickedAt")
+    return Watch(
+        ticked_at=None if ticked_at is None else ticked_at.timestamp(),
+        open={incident.group: incident.id for incident in newest_last},
+    ), left_open
+
+
+def _readable(documents: Mapping[str, Mapping[str, object]]) -> dict[str, Incident]:
+    found = {}
+    for incident_id, data in documents.items():
+        try:
+            found[incident_id] = incidents.of_document(incident_id, data)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            telemetry.error("an incident cannot be read", incident=incident_id, error=repr(error))
+    return found
 
 
 def _measured(full: Sequence[float], now: datetime) -> tuple[Sequence[Window], store.State | None]:
-    """The minutes that ended at these moments, and how things stand; nothing where Redis does not answer."""
-    windows = _asked(lambda: store.minutes(datetime.fromtimestamp(full[-1], UTC), len(full)) if full else [])
+    """The minutes that ended at these moments and some before, and how things stand; nothing without Redis."""
+    n = len(full) + late.LATE_MINUTES
+    windows = _asked(lambda: store.minutes(datetime.fromtimestamp(full[-1], UTC), n) if full else [])
     return windows or [], _asked(lambda: store.now_state(now))
 
 
@@ -140,13 +166,22 @@ def _asked(question: Callable[[], Answered]) -> Answered | None:
 
 
 def samples_of(
-    moments: Sequence[float], windows: Sequence[Window], history: signals.History, of_now: Samples, *, meant: bool
+    moments: Sequence[float],
+    windows: Sequence[Window],
+    grown: Sequence[Grown],
+    history: signals.History,
+    of_now: Samples,
 ) -> list[tuple[float, Samples]]:
-    """What is known of each moment: of a full minute what it says, of the last moment also how things stand."""
+    """What is known of each moment: of a full minute what it says, of the last moment also how things stand.
+
+    What came to light of earlier minutes counts with the first one.
+    """
+    above = {alert.signal: alert.above for alert in alerts.table()}
     by_end = {window.start.timestamp() + MINUTE_S: window for window in windows}
     found: list[tuple[float, Samples]] = []
     for at in moments:
-        samples = signals.of_minute(by_end[at], history, meant=meant) if at in by_end else {}
+        samples = signals.of_minute(by_end[at], history) if at in by_end else {}
+        samples = signals.with_late(samples, grown if at == moments[0] else (), above)
         found.append((at, {**samples, **(of_now if at == moments[-1] else {})}))
     return found
 

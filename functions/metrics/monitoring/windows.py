@@ -51,6 +51,13 @@ class Window:
         histograms = {name: Histogram(found) for name, found in buckets.items()}
         return cls(start, counts, dict(statuses), histograms, events, values)
 
+    def as_fields(self) -> dict[str, int]:
+        """As it stands in Redis, without the usage events."""
+        fields = {f"n|{name}": count for name, count in self.counts.items()}
+        fields |= {f"s|{name}|{status}": n for name, answers in self.statuses.items() for status, n in answers.items()}
+        durations = self.histograms.items()
+        return fields | {f"h|{name}|{bucket}": n for name, found in durations for bucket, n in found.buckets.items()}
+
     @property
     def endpoints(self) -> tuple[str, ...]:
         return tuple(sorted(self.statuses))
