@@ -87,7 +87,8 @@ def _through(client: Client, store: Store, transfer: Transfer) -> None:
         transfer.state, transfer.sent_bytes = "sent", transfer.pending.content.size_bytes
     except Refused as error:
         transfer.fault = str(error)
-        store.remove(transfer.pending)  # there is nothing to go on with
+        if not _is_passing(error):
+            store.remove(transfer.pending)  # there is nothing to go on with
     except BrokenLine as error:
         transfer.fault = str(error)
     except OSError as error:  # those of requests too
@@ -182,6 +183,11 @@ def _look(client: Client, transfer: Transfer) -> None:
     if status["state"] in ENDED - {"done"}:
         problem = status["problem"] or {"title": f"The track is {status['state']}"}
         transfer.fault = str(Refused(problem))
+
+
+def _is_passing(error: Refused) -> bool:
+    """Whether the same may be asked again later: a fault of the service, or one that it gives a time for."""
+    return error.retry_after_s is not None or int(error.problem.get("status", 0)) >= 500
 
 
 def _without_address(error: OSError) -> str:

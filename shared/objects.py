@@ -11,6 +11,7 @@ from shared import clients
 from shared.events import Passing
 
 DEADLINE_S = 20.0
+BRIEF_DEADLINE_S = 5.0  # repetitions included
 CHUNK_BYTES = 8 * 1024 * 1024
 
 
@@ -47,7 +48,7 @@ def find(bucket: str, name: str) -> Mapping[str, Any] | None:
     """What a storage event says of an object: bucket, name, generation, size, checksums. None where there is none."""
 
     def look() -> Any:
-        return clients.storage().bucket(bucket).get_blob(name, timeout=DEADLINE_S)
+        return clients.storage().bucket(bucket).get_blob(name, timeout=BRIEF_DEADLINE_S, retry=_briefly())
 
     blob = _reading(look)
     if blob is None:
@@ -61,9 +62,16 @@ def delete(version: ObjectVersion) -> None:
     from google.api_core.exceptions import NotFound, PreconditionFailed
 
     try:
-        _blob(version).delete(if_generation_match=version.generation, timeout=DEADLINE_S)
+        _blob(version).delete(if_generation_match=version.generation, timeout=BRIEF_DEADLINE_S, retry=_briefly())
     except (NotFound, PreconditionFailed):
         return
+
+
+def _briefly() -> Any:
+    """The library's own repetitions take up to two minutes."""
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    return DEFAULT_RETRY.with_timeout(BRIEF_DEADLINE_S)
 
 
 def _blob(version: ObjectVersion) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 from shared import clients
 from shared.documents.as_service import DEADLINE_S
-from shared.documents.library import FieldFilter, exceptions, firestore
+from shared.documents.library import FieldFilter, exceptions, firestore, listed
 from shared.documents.records import Track, track_of
 
 PAGE = 200
@@ -34,9 +34,7 @@ def export(uid: str) -> dict[str, Any]:
     tracks = [_with_id(snapshot) for snapshot in _owned("tracks", uid)]
     conversations = []
     for snapshot in _conversations(uid):
-        messages = [
-            _with_id(message) for message in snapshot.reference.collection("messages").stream(timeout=DEADLINE_S)
-        ]
+        messages = [_with_id(message) for message in listed(snapshot.reference.collection("messages"), DEADLINE_S)]
         conversations.append({**_with_id(snapshot), "messages": messages})
     profile = clients.firestore().document(f"users/{uid}").get(timeout=DEADLINE_S)
     return {
@@ -47,6 +45,7 @@ def export(uid: str) -> dict[str, Any]:
         "analyses": [_with_id(snapshot) for snapshot in _owned("analyses", uid)],
         "contents": [_with_id(snapshot) for snapshot in _owned("contents", uid)],
         "conversations": conversations,
+        "requests": [_with_id(snapshot) for snapshot in _owned("requests", uid)],
     }
 
 
@@ -68,10 +67,16 @@ def deletion(uid: str) -> Deletion | None:
     return Deletion(data["counts"], data["startedAt"], data["completedAt"])
 
 
-def unfinished_deletions() -> Iterator[str]:
+def unfinished_deletions() -> list[str]:
     wanted = FieldFilter("completedAt", "==", None)
-    for snapshot in clients.firestore().collection("deletions").where(filter=wanted).stream(timeout=DEADLINE_S):
-        yield snapshot.id
+    deletions = clients.firestore().collection("deletions").where(filter=wanted)
+    return [snapshot.id for snapshot in listed(deletions, DEADLINE_S)]
+
+
+def deletions_completed_since(moment: datetime) -> list[str]:
+    lately = FieldFilter("completedAt", ">=", moment)
+    deletions = clients.firestore().collection("deletions").where(filter=lately)
+    return [snapshot.id for snapshot in listed(deletions, DEADLINE_S)]
 
 
 def tracks(uid: str) -> Iterator[Track]:
@@ -93,23 +98,40 @@ def delete_track(track: Track, objects: int) -> None:
     _delete(track.uid, there, {"objects": objects})
 
 
-def delete_rest(uid: str) -> None:
-    """Deletes the conversations with their messages, the usage, and the profile last of all."""
+def delete_rest(uid: str) -> Iterator[None]:
+    """Deletes, batch by batch, the conversations with their messages, the usage, and the profile last of all."""
     for conversation in _conversations(uid):
         messages = conversation.reference.collection("messages")
-        while page := list(messages.limit(PAGE).stream(timeout=DEADLINE_S)):
+        while page := listed(messages.limit(PAGE), DEADLINE_S):
             _delete(uid, [("messages", message.reference) for message in page], {})
-        _delete(uid, [("conversations", conversation.reference)], {})
-    for kind in ("contents", "usage", "ledger"):
+            yield
+        _delete_unchanged(uid, conversation)
+        yield
+    for kind in ("contents", "usage", "ledger", "requests"):
         for snapshot in _owned(kind, uid):
             _delete(uid, [(kind, snapshot.reference)], {})
+            yield
     profile = clients.firestore().document(f"users/{uid}")
     if profile.get(timeout=DEADLINE_S).exists:
         _delete(uid, [("profile", profile)], {})
+        yield
+
+
+def complete_deletion(uid: str) -> None:
     _record(uid).update({"completedAt": firestore.SERVER_TIMESTAMP}, timeout=DEADLINE_S)
 
 
+def _delete_unchanged(uid: str, conversation: Any) -> None:
+    """A conversation that got a message meanwhile stays for the next pass: without it, nobody finds the message."""
+    batch = clients.firestore().batch()
+    batch.delete(conversation.reference, clients.firestore().write_option(last_update_time=conversation.update_time))
+    batch.update(_record(uid), {"counts.conversations": firestore.Increment(1), "completedAt": None})
+    with contextlib.suppress(exceptions.FailedPrecondition, exceptions.NotFound, exceptions.Aborted):
+        batch.commit(timeout=DEADLINE_S)
+
+
 def _delete(uid: str, references: list[tuple[str, Any]], further: Mapping[str, int]) -> None:
+    """Deletes and counts in one batch. A deletion that was completed is open again: something had come to be."""
     batch = clients.firestore().batch()
     counts = dict(further)
     for kind, reference in references:
@@ -117,7 +139,7 @@ def _delete(uid: str, references: list[tuple[str, Any]], further: Mapping[str, i
         counts[kind] = counts.get(kind, 0) + 1
     increments = {f"counts.{kind}": firestore.Increment(count) for kind, count in counts.items() if count}
     if increments:
-        batch.update(_record(uid), increments)
+        batch.update(_record(uid), {**increments, "completedAt": None})
     batch.commit(timeout=DEADLINE_S)
 
 
@@ -127,12 +149,12 @@ def _record(uid: str) -> Any:
 
 def _owned(collection: str, uid: str) -> list[Any]:
     query = clients.firestore().collection(collection).where(filter=FieldFilter("uid", "==", uid))
-    return list(query.stream(timeout=DEADLINE_S))
+    return listed(query, DEADLINE_S)
 
 
 def _conversations(uid: str) -> list[Any]:
     mine = FieldFilter("participants", "array_contains", uid)
-    return list(clients.firestore().collection("conversations").where(filter=mine).stream(timeout=DEADLINE_S))
+    return listed(clients.firestore().collection("conversations").where(filter=mine), DEADLINE_S)
 
 
 def _with_id(snapshot: Any) -> dict[str, Any]:

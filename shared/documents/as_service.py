@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared import clients
-from shared.documents.library import FieldFilter, exceptions, firestore
+from shared.documents.library import FieldFilter, exceptions, firestore, listed, once
 from shared.documents.records import FORWARD, Session, State, Track, User, track_of, user_of
 from shared.plans import month_of
 from shared.problems import Problem
 
 DEADLINE_S = 10.0
+PAGE = 500
 OPENED_BEFORE = timedelta(seconds=5)
 
 
@@ -42,12 +44,9 @@ def give_free_plan(uid: str, profile: User | None) -> bool:
     return True
 
 
-def users_whose_plan_expired(now: datetime, most: int = 500) -> Iterator[User]:
+def users_whose_plan_expired(now: datetime, most: int = 500) -> list[User]:
     query = clients.firestore().collection("users").where(filter=FieldFilter("planExpiresAt", "<=", now)).limit(most)
-    for snapshot in query.stream(retry=None, timeout=DEADLINE_S):
-        found = user_of(snapshot)
-        if found is not None:
-            yield found
+    return [user for snapshot in listed(query, DEADLINE_S) if (user := user_of(snapshot)) is not None]
 
 
 def set_free(user: User) -> bool:
@@ -101,6 +100,25 @@ def end_without_analysis(track: Track, to: State, problem: Problem | None = None
     return True
 
 
+def take_back(track: Track) -> bool:
+    """Deletes a track whose upload was never opened, with its session, and gives its count back: all or nothing.
+
+    False where somebody has changed the track since it was read.
+    """
+    batch = clients.firestore().batch()
+    option = clients.firestore().write_option(last_update_time=track.version)
+    batch.delete(clients.firestore().document(f"tracks/{track.id}"), option=option)
+    batch.delete(clients.firestore().document(f"uploadSessions/{track.id}"))
+    if track.tier == "full":
+        usage = clients.firestore().document(f"usage/{track.uid}_{month_of(track.created_at)}")
+        batch.update(usage, {"analyses": firestore.Increment(-1)})
+    try:
+        batch.commit(retry=None, timeout=DEADLINE_S)
+    except (exceptions.FailedPrecondition, exceptions.NotFound, exceptions.Aborted):
+        return False
+    return True
+
+
 def finish(track: Track, result: Mapping[str, Any], reused_from: str | None = None) -> bool:
     """Writes the analysis and moves its track to `done`, both or neither. False where the track was taken away.
 
@@ -127,6 +145,12 @@ def finish(track: Track, result: Mapping[str, Any], reused_from: str | None = No
 def analysis(track_id: str) -> dict[str, Any] | None:
     snapshot = _get(f"analyses/{track_id}")
     return snapshot.to_dict()["result"] if snapshot.exists else None
+
+
+def put_version_deltas(track_id: str, metrics: Mapping[str, Any]) -> None:
+    """Adds to an analysis how it differs from the version before, which was not analysed then."""
+    reference = clients.firestore().document(f"analyses/{track_id}")
+    reference.update({"result.versionDeltas.metrics": dict(metrics)}, retry=None, timeout=DEADLINE_S)
 
 
 def put_session(track_id: str, session: Session) -> None:
@@ -172,27 +196,35 @@ def _created_opening(reference: Any, uid: str, text: str) -> bool:
     """
     if reference.get(retry=None, timeout=DEADLINE_S).get("participants") != [uid]:
         return False
+    return _added(reference, "opening", text)
+
+
+def _added(conversation: Any, message_id: str, text: str) -> bool:
+    """Adds a message to a conversation that is there, in one batch with a mark in it: an account that is deleted at the
+    same moment leaves no message behind. False where the message is there already, or the conversation is not."""
     batch = clients.firestore().batch()
-    batch.create(reference.collection("messages").document("opening"), _assistant_message(text))
+    batch.create(conversation.collection("messages").document(message_id), _assistant_message(text))
+    batch.update(conversation, {"answeredAt": firestore.SERVER_TIMESTAMP})
     return _created(batch)
 
 
 def _created(batch: Any) -> bool:
     try:
         batch.commit(retry=None, timeout=DEADLINE_S)
-    except (exceptions.AlreadyExists, exceptions.Conflict):
+    except exceptions.Aborted:
+        raise  # a conflict too, but one that says nothing of what is there
+    except (exceptions.AlreadyExists, exceptions.Conflict, exceptions.NotFound):
         return False
     return True
 
 
 def add_answer(conversation_id: str, message_id: str, text: str) -> str:
-    """Writes the assistant's answer, once. Gives the one that stands: an earlier one, where there is one."""
-    reference = clients.firestore().document(f"conversations/{conversation_id}/messages/{message_id}")
-    try:
-        reference.create(_assistant_message(text), retry=None, timeout=DEADLINE_S)
-    except (exceptions.AlreadyExists, exceptions.Conflict):
-        return answer(conversation_id, message_id) or text
-    return text
+    """Writes the assistant's answer, once. Gives the one that stands: an earlier one, where there is one.
+
+    In a conversation that was deleted meanwhile nothing is written.
+    """
+    added = _added(clients.firestore().document(f"conversations/{conversation_id}"), message_id, text)
+    return text if added else answer(conversation_id, message_id) or text
 
 
 def answer(conversation_id: str, message_id: str) -> str | None:
@@ -218,18 +250,31 @@ def add_to_ledger(
     reference.set(entry, merge=True, retry=None, timeout=DEADLINE_S)
 
 
-def tracks_in(state: State, most: int = 500) -> Iterator[Track]:
-    """Tracks that stand in a state, for the sweep."""
-    return _tracks_where(FieldFilter("state", "==", state), most)
+def tracks_in(state: State, most: int = 500) -> list[Track]:
+    """Tracks that stand in a state, for the sweep. Of more than so many, others each time: the ids are random, and
+    so is the one from which on they are read."""
+    tracks = clients.firestore().collection("tracks")
+    query = tracks.where(filter=FieldFilter("state", "==", state)).order_by("__name__").limit(most)
+    start = {"__name__": tracks.document(secrets.token_urlsafe(15))}
+    found = _found(query.start_at(start))
+    return found if len(found) == most else found + _found(query.end_before(start).limit(most - len(found)))
 
 
-def tracks_cancelled_since(moment: datetime, most: int = 500) -> Iterator[Track]:
-    return _tracks_where(FieldFilter("cancelledAt", ">=", moment), most)
+def tracks_cancelled_since(moment: datetime) -> list[Track]:
+    """All of them: which were given back, a query of a single field cannot tell."""
+    cancelled = clients.firestore().collection("tracks").where(filter=FieldFilter("cancelledAt", ">=", moment))
+    query = cancelled.order_by("cancelledAt").limit(PAGE)
+    found = page = listed(query, DEADLINE_S)
+    while len(page) == PAGE:
+        page = listed(query.start_after(page[-1]), DEADLINE_S)
+        found += page
+    return [track for snapshot in found if (track := track_of(snapshot)) is not None]
 
 
-def tracks_kept_until(moment: datetime, most: int) -> Iterator[Track]:
+def tracks_kept_until(moment: datetime, most: int) -> list[Track]:
     """Tracks whose original was to be kept until then."""
-    return _tracks_where(FieldFilter("originalUntil", "<=", moment), most)
+    over = FieldFilter("originalUntil", "<=", moment)
+    return _found(clients.firestore().collection("tracks").where(filter=over).limit(most))
 
 
 def forget_original(track: Track) -> bool:
@@ -244,27 +289,26 @@ def forget_original(track: Track) -> bool:
     return True
 
 
-def tracks_of_content(uid: str, md5: str, most: int = 500) -> Iterator[Track]:
+def tracks_of_content(uid: str, md5: str, most: int = 500) -> list[Track]:
     """A user's tracks whose bytes have this MD5."""
     bytes_are = FieldFilter("contentMd5", "==", md5)
     query = clients.firestore().collection("tracks").where(filter=bytes_are).where(filter=FieldFilter("uid", "==", uid))
     return _found(query.limit(most))
 
 
+def tracks_replacing(track_id: str, most: int = 50) -> list[Track]:
+    """The versions that came after a track, done or not."""
+    later = FieldFilter("replacesTrackId", "==", track_id)
+    return _found(clients.firestore().collection("tracks").where(filter=later).limit(most))
+
+
 def count_in(state: State) -> int:
     query: Any = clients.firestore().collection("tracks").where(filter=FieldFilter("state", "==", state)).count()
-    return int(query.get(retry=None, timeout=DEADLINE_S)[0][0].value)
+    return int(query.get(retry=once(), timeout=DEADLINE_S)[0][0].value)
 
 
-def _tracks_where(condition: FieldFilter, most: int) -> Iterator[Track]:
-    return _found(clients.firestore().collection("tracks").where(filter=condition).limit(most))
-
-
-def _found(query: Any) -> Iterator[Track]:
-    for snapshot in query.stream(retry=None, timeout=DEADLINE_S):
-        found = track_of(snapshot)
-        if found is not None:
-            yield found
+def _found(query: Any) -> list[Track]:
+    return [track for snapshot in listed(query, DEADLINE_S) if (track := track_of(snapshot)) is not None]
 
 
 def _assistant_message(text: str) -> dict[str, Any]:

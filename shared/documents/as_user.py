@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared import observations
-from shared.documents.library import exceptions, firestore
+from shared.documents.library import exceptions, firestore, listed
 from shared.documents.records import (
     Conversation,
     Message,
@@ -80,7 +80,7 @@ class UserDocuments:
         query = messages.order_by("createdAt", direction=firestore.Query.DESCENDING).limit(most)
         if before is not None:
             query = query.start_after({"createdAt": before})
-        return [message_of(s) for s in reversed(query.get(retry=None, timeout=DEADLINE_S))]
+        return [message_of(s) for s in reversed(listed(query, DEADLINE_S))]
 
     def create_track(self, track: NewTrack) -> None:
         """Creates the track and, where it is a full one, counts it, in one batch that the rules judge.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["FieldFilter", "exceptions", "firestore"]
+__all__ = ["FieldFilter", "exceptions", "firestore", "listed", "once"]
 
 if TYPE_CHECKING:
     from google.api_core import exceptions
@@ -28,3 +28,13 @@ else:
 
     def FieldFilter(*condition: Any) -> Any:  # noqa: N802  # stands for the class
         return _Later("google.cloud.firestore_v1.base_query").FieldFilter(*condition)
+
+
+def listed(query: Any, deadline_s: float) -> list[Any]:
+    """All documents of a query, read at once: the deadline is the whole stream's, so nothing else may hold it open."""
+    return list(query.stream(retry=once(), timeout=deadline_s))
+
+
+def once() -> Any:
+    """The policy that retries nothing. `None` will not do: the library then raises an AttributeError for any error."""
+    return importlib.import_module("google.api_core.retry").Retry(predicate=lambda _: False)

@@ -14,7 +14,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import requests
 
@@ -24,6 +27,7 @@ from tests.chaos.scene import Scene, finalised_event, redis, wav, without_subscr
 from tests.cloud import LocalCloud, eventually
 
 KILLS_APART_S = 13.0  # the launcher gives up a part that dies more than five times in a minute
+STORAGE_KEEPS_BYTES = 256 * 1024  # whole ones of so many
 ROOT = Path(__file__).resolve().parents[2]
 ANOTHER_PROCESS = """
 import json, sys
@@ -40,15 +44,30 @@ def cut_lines(cloud: LocalCloud, size: int, folder: Path) -> str:
         digest, path = hashlib.sha256(content).hexdigest(), folder / f"{percent}.wav"
         path.write_bytes(content)
         upload = scene.announce(content, sha256=digest)
-        sent = len(content) * percent // 100 // 262_144 * 262_144
-        if sent:  # 1 % is less than storage keeps
-            part = {"Content-Range": f"bytes 0-{sent - 1}/{len(content)}"}
-            requests.put(upload["uploadUrl"], data=content[:sent], headers=part, timeout=30)
+        sent = len(content) * percent // 100
+        send_and_cut(upload["uploadUrl"], content, sent)
+        kept = sent // STORAGE_KEEPS_BYTES * STORAGE_KEEPS_BYTES  # of 1 % nothing
+        eventually(partial(has_received, scene, upload["trackId"], kept))
         command = [sys.executable, "-c", ANOTHER_PROCESS, str(path), json.dumps(upload)]
         subprocess.run(command, check=True, timeout=60, cwd=ROOT)
         status = scene.client.wait(upload["trackId"], 60, lambda _: None)
         assert status["analysis"]["contentSha256"] == digest
     return scene.check({"done": size}, counted=size)
+
+
+def has_received(scene: Scene, track_id: str, count: int) -> bool:
+    return bool(scene.client.status(track_id)["receivedBytes"] == count)
+
+
+def send_and_cut(url: str, content: bytes, count: int) -> None:
+    """Announces all bytes in one request, sends so many of them, and closes the connection."""
+    address = urlsplit(url)
+    line = HTTPConnection(address.netloc, timeout=30)
+    line.putrequest("PUT", f"{address.path}?{address.query}")
+    line.putheader("Content-Length", str(len(content)))
+    line.putheader("Content-Range", f"bytes 0-{len(content) - 1}/{len(content)}")
+    line.endheaders(content[:count])
+    line.close()
 
 
 def lies(cloud: LocalCloud, size: int, folder: Path) -> str:

@@ -110,7 +110,7 @@ class Scene:
             time.sleep(0.2)
 
     def check(self, expected: Mapping[str, int], *, counted: int, analysed: int | None = None) -> str:
-        """Every track in a final state, each analysed once, the usage exact, no lease left: in figures.
+        """Every track in a final state, each analysed and told of once, the usage exact, no lease left: in figures.
 
         analysed: how many were measured, where equal bytes were reused.
         """
@@ -125,8 +125,16 @@ class Scene:
         assert measured == (expected.get("done", 0) if analysed is None else analysed)
         assert max(self.analyses_logged().values(), default=1) == 1
         self.wait(lambda: not self.left_in_the_order(), 20, ticking=True)
+        done = [track_id for track_id in self.tracks if self.track(track_id)["state"] == "done"]
+        self.wait(lambda: all(self.messages(track_id) == ["opening"] for track_id in done), 30)
+        assert [track_id for track_id in self.tracks if redis(self.cloud, "ZSCORE", "uploads:open", track_id)] == []
         ended = ", ".join(f"{count} {state}" for state, count in sorted(expected.items()) if count)
         return f"{ended}; {measured} analysed, {counted} counted, 0 leases"
+
+    def messages(self, track_id: str) -> list[str]:
+        """The messages of a track's conversation."""
+        found: list[str] = self.cloud.document(f"conversations/{track_id}/messages")
+        return found
 
     def written(self, path: str) -> int:
         """How often a document was written: 0, 1, or 2 for more than once."""

@@ -1,4 +1,4 @@
-"""Whatever breaks: every track ends, each is analysed once, the usage is exact, and no lease is left.
+"""Whatever breaks: every track ends, each is analysed and told of once, the usage is exact, and no lease is left.
 
 `CHAOS=full` runs every fault at its full size, and with `UPDATE_DOCS=1` writes docs/faults.md; the suite runs the quick
 ones, small.
@@ -18,6 +18,22 @@ from tests.cloud import LocalCloud
 
 FULL = os.environ.get("CHAOS") == "full"
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
+HEAD = """\
+# Faults and outcomes
+
+What is done to a running local cloud, what becomes of the tracks, and the figures of the last full run: proved and
+written by `tests/chaos` (`make chaos`). Each time every track ends, each is analysed once, each that is done gets one
+opening message, the usage is exact, and no lease is left: not in Firestore, in the order, or among the uploads under
+way.
+
+A silent part is a stopped process (SIGSTOP): it takes connections and answers nothing, so whoever asks waits out its
+own deadline; once it goes on, it answers what it was asked meanwhile. A part that refuses connections is another
+fault: that is what a killed one (SIGKILL) does until it runs again, and only analyze and Redis are killed here. The
+emulators keep their state in memory: killed, they would take the tracks with them.
+
+| fault | what is done | what becomes of the tracks | the last full run |
+|---|---|---|---|
+"""
 
 
 @dataclass(frozen=True)
@@ -38,7 +54,7 @@ class Fault:
 
 REFUSED = "failed with the reason, the count given back"
 FAULTS = (
-    Fault("a broken line", "{} uploads cut at 1, 50 and 99 %, resumed by another process",
+    Fault("a broken line", "the connections of {} uploads closed at 1, 50 and 99 %, resumed by another process",
           "done, the same SHA-256", plays.cut_lines, 3, 1),
     Fault("a client that lies", "another size, another SHA-256, no audio, and one that is honest",
           REFUSED, plays.lies, 1, 1),
@@ -70,7 +86,7 @@ _seen: dict[str, str] = {}
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("fault", [f for f in FAULTS if FULL or f.quick is not None], ids=lambda f: f.name)
-def test_after_any_fault_every_track_has_ended_and_was_analysed_and_counted_once(
+def test_after_any_fault_every_track_has_ended_and_was_analysed_told_of_and_counted_once(
     cloud: LocalCloud, fault: Fault, tmp_path: Path
 ) -> None:
     _seen[fault.name] = fault.play(cloud, fault.size, tmp_path)
@@ -82,17 +98,7 @@ def row(fault: Fault) -> str:
 
 def test_the_table_of_faults_in_the_docs_is_this_one() -> None:
     if FULL and os.environ.get("UPDATE_DOCS") and len(_seen) == len(FAULTS):
-        head = [
-            "# Faults and outcomes",
-            "",
-            "What is done to a running local cloud, what becomes of the tracks, and the figures of the last full run:",
-            "proved and written by `tests/chaos` (`make chaos`). Each time every track ends, each is analysed once,",
-            "the usage is exact, and no lease is left.",
-            "",
-            "| fault | what is done | what becomes of the tracks | the last full run |",
-            "|---|---|---|---|",
-        ]
         rows = [f"{row(fault)} {_seen[fault.name]} |" for fault in FAULTS]
-        TABLE.write_text("\n".join([*head, *rows]) + "\n", encoding="utf-8")
+        TABLE.write_text(HEAD + "\n".join(rows) + "\n", encoding="utf-8")
     written = TABLE.read_text(encoding="utf-8")
     assert [fault.name for fault in FAULTS if row(fault) not in written] == []

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
+from analysis.processing import DOWNLOADED_PERCENT
 from local.cloud import write_document
 from tests.chaos.plays import stopped
 from tests.chaos.scene import Scene, wav
@@ -73,10 +79,28 @@ def test_what_has_waited_for_more_than_a_day_is_marked_not_run_and_its_count_giv
     scene.check({"failed": 1}, counted=0)
 
 
-def test_an_analysis_that_its_user_cancels_stops_and_holds_nobody_up(cloud: LocalCloud) -> None:
-    scene, content = Scene(cloud, "cancels"), wav(180)
+def test_an_analysis_that_its_user_cancels_is_stopped_before_its_end_and_holds_nobody_up(cloud: LocalCloud) -> None:
+    scene, content = Scene(cloud, "cancels"), long_track()
     (track_id,) = scene.announce_many([content])
     scene.send(track_id, content)
-    scene.wait(lambda: scene.track(track_id)["state"] == "analysing")
+    scene.wait(lambda: scene.track(track_id).get("progress", 0) > DOWNLOADED_PERCENT)
     scene.cancel(track_id)
+    eventually(lambda: "the track was taken away during its analysis" in logged_of(cloud, track_id))
+    assert "the analysis came too late; the track was taken away" not in logged_of(cloud, track_id)
     scene.check({"cancelled": 1}, counted=0)
+
+
+def long_track(minutes: int = 16) -> bytes:
+    """Music whose analysis takes several heartbeats of a worker."""
+    rate = 44_100
+    minute = 0.3 * np.sin(np.arange(60 * rate) / 20)
+    file = io.BytesIO()
+    soundfile.write(file, np.tile(minute, minutes), rate, "PCM_U8", format="WAV")
+    return file.getvalue()
+
+
+def logged_of(cloud: LocalCloud, track_id: str) -> set[str]:
+    """What the functions have said of a track."""
+    lines = Path(cloud.ready["log"]).read_text(encoding="utf-8").splitlines()
+    entries = [json.loads(line[line.index("{") :]) for line in lines if f'"{track_id}"' in line and "{" in line]
+    return {entry.get("message") for entry in entries if entry.get("track") == track_id}

@@ -25,8 +25,10 @@ class World:
     tracks: dict[str, Track] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     announced: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)  # tracks of which it was said that they are done
     refused: dict[str, str] = field(default_factory=dict)
     without_redis: bool = False
+    without_pubsub: bool = False
 
     def add_all(self, jobs: list[Job]) -> list[bool]:
         if self.without_redis:
@@ -40,6 +42,11 @@ class World:
 
     def cancel(self, track_id: str) -> None:
         self.order.remove(track_id)
+
+    def tell(self, track: Track) -> None:
+        if self.without_pubsub:
+            raise OSError("Pub/Sub")
+        self.told.append(track.id)
 
     def tracks_in(self, state: State, _: int) -> list[Track]:
         return [one for one in self.tracks.values() if one.state == state]
@@ -56,6 +63,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(as_service, "move", lambda track, to, **_: track)
     monkeypatch.setattr(backlog, "queue", lambda: made)
     monkeypatch.setattr(backlog, "announce", lambda track: made.announced.append(track.id))
+    monkeypatch.setattr(backlog, "announce_analysed", made.tell)
     monkeypatch.setattr(backlog, "reject", lambda track, problem: made.refused.update({track.id: problem.code}))
     monkeypatch.setattr(backlog, "settings", lambda: type("Set", (), {"analyses_at_once": AT_ONCE}))
     return made
@@ -92,6 +100,16 @@ def test_what_has_ended_leaves_the_order_and_what_is_at_work_stays(world: World)
     world.order = ["at-work", "done", "deleted"]
     assert backlog.repair(NOW)["removed"] == 2
     assert world.order == ["at-work"]
+    assert world.told == ["done"]  # whoever finished it may have died before telling
+
+
+def test_what_is_done_and_cannot_be_told_stays_in_the_order_until_it_can(world: World) -> None:
+    world.standing("done", state="done")
+    world.order, world.without_pubsub = ["deleted", "done"], True
+    assert backlog.repair(NOW)["removed"] == 1
+    world.without_pubsub = False
+    assert backlog.repair(NOW)["removed"] == 1
+    assert (world.order, world.told) == ([], ["done"])
 
 
 def test_five_attempts_and_a_day_end_a_track(world: World) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from analysis import reuse, versions
+from analysis import processing, reuse, verdict, versions
 from analysis.engine import ENGINE_VERSION
-from shared import giving_up
+from shared import cache, events, giving_up
 from shared.documents import as_service, contents
 from shared.documents.contents import Claim
 from shared.documents.records import Track
@@ -85,6 +85,26 @@ def test_a_fault_of_the_bytes_is_the_fault_of_all_equal_ones_and_a_fault_of_ours
     assert reuse.decide(SECOND) == reuse.Lead()
 
 
+@pytest.mark.parametrize(("leader", "own", "expected"), [
+    ("full", "reduced", "full"),  # the user has it in full already
+    ("full", "full", "full"),
+    ("reduced", "full", "full"),
+    ("reduced", "reduced", "reduced"),
+])  # fmt: skip
+def test_of_equal_bytes_nothing_is_withheld_that_their_user_has_in_full(
+    monkeypatch: pytest.MonkeyPatch, leader: Any, own: Any, expected: str
+) -> None:
+    written: list[dict[str, Any]] = []
+    monkeypatch.setattr(as_service, "finish", lambda _, result, **__: bool(written.append(result)))  # type: ignore[func-returns-value]
+    measures = MEASURES | {"spectrum": {"bands": {}}}
+    monkeypatch.setattr(events, "publish", lambda *_: None)
+    monkeypatch.setattr(versions, "compare_late", lambda _: None)
+    monkeypatch.setattr(verdict, "judge", lambda *_, **__: {"score": 80, "mode": "genre", "suggestions": []})
+    processing._finish_reused(track("second", tier=own), measures, "first", leader)
+    assert [not result.get("reduced") for result in written] == [expected == "full"]
+    assert [("spectrum" in result) for result in written] == [expected == "full"]
+
+
 def test_bytes_whose_md5_storage_does_not_know_are_measured(documents: Documents) -> None:
     assert reuse.decide(track("composed")) == reuse.Lead()
     assert documents.leader is None
@@ -111,6 +131,27 @@ def test_the_deltas_of_two_versions_are_of_every_number_that_both_have() -> None
         "tonality.tuningCents": {"from": 3, "to": 3, "delta": 0},
         "verdict.score": {"from": 61, "to": 82, "delta": 21},
     }
+
+
+@pytest.mark.parametrize("last", ["first", "second"])
+def test_a_version_that_is_done_before_the_one_it_replaces_is_compared_once_both_are_done(
+    documents: Documents, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    second = track("second", "done", replaces_track_id="first")
+    documents.analyses["second"] = {"loudness": {"integratedLufs": -9.0}, "versionDeltas": {"metrics": None}}
+    monkeypatch.setattr(as_service, "tracks_replacing", lambda of: [second] if of == "first" else [])
+    put: list[Any] = []
+    monkeypatch.setattr(as_service, "put_version_deltas", lambda *filled: put.append(filled))
+    monkeypatch.setattr(cache, "forget", put.append)
+    versions.compare_late(second)
+    assert put == []  # there is nothing to compare with
+    documents.analyses["first"] = {"loudness": {"integratedLufs": -12.0}}
+    versions.compare_late(second if last == "second" else track("first", "done"))
+    deltas = {"loudness.integratedLufs": {"from": -12.0, "to": -9.0, "delta": 3.0}}
+    assert put == [("second", deltas), "analysis:ana:second"]
+    documents.analyses["second"]["versionDeltas"]["metrics"] = deltas
+    versions.compare_late(second)
+    assert len(put) == 2
 
 
 @pytest.mark.parametrize(

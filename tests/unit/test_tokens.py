@@ -60,6 +60,12 @@ class Worker:
     processed: list[str] = field(default_factory=list)
     announced: list[str] = field(default_factory=list)
     fault: Exception | None = None
+    without_pubsub: bool = False
+
+    def tell(self, track: Track) -> None:
+        if self.without_pubsub:
+            raise OSError("Pub/Sub")
+        self.announced.append(track.id)
 
     def run(self, track_id: str) -> None:
         job.run(Event("e", TRACK_QUEUED, {"trackId": track_id}, None))
@@ -76,7 +82,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
     monkeypatch.setattr(as_service, "track", made.tracks.get)
     monkeypatch.setattr(job, "queue", lambda: made.order)
     monkeypatch.setattr(job, "process", made.process)
-    monkeypatch.setattr(job, "announce", lambda track: made.announced.append(track.id))
+    monkeypatch.setattr(job, "announce", made.tell)
     monkeypatch.setattr(job, "announce_queued", lambda track: made.announced.append(f"queued {track.id}"))
     monkeypatch.setattr(time, "sleep", lambda _: None)
     return made
@@ -128,6 +134,14 @@ def test_what_the_order_gives_and_firestore_says_has_ended_leaves_the_order_and_
     assert worker.order.told[1:] == [("cancel", "b"), ("cancel", "c"), ("cancel", "gone")]
     assert worker.announced == ["b"]
     assert worker.processed == []
+
+
+def test_what_is_done_and_cannot_be_told_stays_in_the_order_and_the_token_comes_again(worker: Worker) -> None:
+    worker.tracks["b"], worker.without_pubsub = track("b", "done"), True
+    worker.order.gives = [Taken("b", 1)]
+    with pytest.raises(OSError, match="Pub/Sub"):
+        worker.run("a")
+    assert worker.order.told[1:] == [("retry", "b")]
 
 
 def test_a_job_that_another_worker_holds_by_firestores_word_is_put_back_without_counting(worker: Worker) -> None:

@@ -183,6 +183,18 @@ def test_told_to_come_later_it_does_and_a_refusal_holds_the_others_not_up(
     assert store.unfinished(SERVICE, "u") == []  # there is nothing to go on with
 
 
+def test_a_fault_of_the_service_leaves_the_file_to_a_later_run_under_the_same_key(
+    service: FakeService, store: Store, tmp_path: Path
+) -> None:
+    service.refusals = [Refused({"title": "It does not answer", "status": 503})]
+    (first,) = run(service, store, wanted(file(tmp_path, "song.wav")))
+    assert first.fault is not None
+    (kept,) = store.unfinished(SERVICE, "u")
+    (second,) = run(service, store, wanted(tmp_path / "song.wav"))
+    assert second.done
+    assert list(service.announcements) == [kept.key]
+
+
 def test_a_track_that_fails_says_why(service: FakeService, store: Store, tmp_path: Path) -> None:
     pending = store.add(wanted(file(tmp_path, "song.wav")))
     pending.upload = service.create_upload(Path(pending.path), pending.key)

@@ -118,9 +118,9 @@ def _work(taken: waiting.Taken, holder: str) -> None:
     try:
         track = as_service.track(taken.track_id)
         if track is None or track.ended:
-            queue().cancel(taken.track_id)
             if track is not None and track.state == "done":
                 announce(track)  # whoever finished it may have died before telling
+            queue().cancel(taken.track_id)
             return
         held_s = leases.seconds_held(track)
         if held_s > 0:

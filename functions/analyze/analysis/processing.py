@@ -19,7 +19,7 @@ from analysis import reuse, versions
 from analysis.lease import Lease, Taken, job_of
 from shared import events, giving_up, objects, observations, telemetry
 from shared.documents import as_service
-from shared.documents.records import Track
+from shared.documents.records import Tier, Track
 from shared.events import Passing
 from shared.objects import Gone, ObjectVersion
 from shared.problems import Problem
@@ -40,7 +40,7 @@ def process(track: Track, holder: str) -> None:
     if isinstance(decision, reuse.Refuse):
         _reject(track, decision.problem)
     elif isinstance(decision, reuse.Reuse):
-        if not _finish_reused(track, decision.measures, decision.leader):
+        if not _finish_reused(track, decision.measures, decision.leader, "full") and not _given_up(track):
             raise Passing("the track changed while it was given the measures of equal bytes")
     elif isinstance(decision, reuse.Wait):
         queue().cancel(track.id)  # its leader's worker completes it, or puts it back
@@ -62,12 +62,18 @@ def _analyse(track: Track, holder: str) -> None:
         _finish(lease.track, measures, started)
 
 
-def _given_up(track: Track) -> None:
-    """Where its user cancelled the track, it leaves the order, and another one of the same bytes may lead."""
+def _given_up(track: Track) -> bool:
+    """Where somebody has ended the track, it leaves the order, and another one of the same bytes may lead."""
     current = as_service.track(track.id)
-    if current is None or current.ended:
+    if current is not None and not current.ended:
+        return False
+    if current is not None and current.state == "done":
+        announce(current)  # whoever finished it may have died before telling
+        queue().finish(current.id, "reused" if current.reused_from else "analysed")
+    else:
         queue().cancel(track.id)
-        _put_back_followers(track)
+    _put_back_followers(track)
+    return True
 
 
 def _measured(lease: Lease) -> dict[str, Any]:
@@ -108,8 +114,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _judged(track: Track, measures: Mapping[str, Any]) -> dict[str, Any]:
-    """The analysis of a track from its measures: judged, cut to its tier, compared with the version before."""
+def _judged(track: Track, measures: Mapping[str, Any], tier: Tier) -> dict[str, Any]:
+    """The analysis of a track from its measures: judged, cut to a tier, compared with the version before."""
     from analysis.verdict import judge, reduced
 
     reference = as_service.analysis(track.reference_track_id) if track.reference_track_id else None
@@ -118,7 +124,7 @@ def _judged(track: Track, measures: Mapping[str, Any]) -> dict[str, Any]:
     else:
         verdict = judge(measures, genre=track.genre)
     result = {**measures, "verdict": verdict}
-    if track.tier == "reduced":
+    if tier == "reduced":
         result = reduced(result)
     if track.replaces_track_id:
         earlier = as_service.analysis(track.replaces_track_id)
@@ -128,37 +134,44 @@ def _judged(track: Track, measures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _finish(track: Track, measures: Mapping[str, Any], started: float) -> None:
-    if not as_service.finish(track, _judged(track, measures)):
+    if not as_service.finish(track, _judged(track, measures, track.tier)):
         telemetry.info("the analysis came too late; the track was taken away", track=track.id)
         _given_up(track)
         return
-    queue().finish(track.id)
     duration_ms = round((time.monotonic() - started) * 1000)
     telemetry.info("a track was analysed", track=track.id, durationMs=duration_ms)
     observations.count("analysis.done")
     observations.timing("analysis", duration_ms)
-    announce(track)
     usage = {"durationMs": duration_ms, "audioS": measures["file"]["durationS"]}
     events.track_usage("analysis.done", track.uid, f"{track.id}/done", usage)
+    announce(track)
+    queue().finish(track.id)  # untold, it stays in the order, where it is met and told
+    versions.compare_late(track)
     for follower in reuse.followers(track):
-        _finish_reused(follower, measures, track.id)
+        _put_back(follower)
+        _finish_reused(follower, measures, track.id, track.tier)
 
 
-def _finish_reused(track: Track, measures: Mapping[str, Any], leader: str) -> bool:
-    """Ends a track with another one's measures; its count is given back. False where somebody has moved it."""
+def _finish_reused(track: Track, measures: Mapping[str, Any], leader: str, leader_tier: Tier) -> bool:
+    """Ends a track with another one's measures; its count is given back. False where somebody has moved it.
+
+    What its user has in full already is not withheld: of both tiers the better one counts.
+    """
     try:
         _check_digest(track, lambda: measures["contentSha256"])
     except Problem as problem:
         _reject(track, problem)
         return True
-    result = {**_judged(track, measures), "reusedFrom": leader}
+    tier: Tier = "full" if leader_tier == "full" else track.tier
+    result = {**_judged(track, measures, tier), "reusedFrom": leader}
     if not as_service.finish(track, result, reused_from=leader):
         return False
-    queue().finish(track.id, "reused")
     telemetry.info("a track has the bytes of an analysed one", track=track.id, leader=leader)
     observations.count("analysis.reused")
-    announce(track)
     events.track_usage("analysis.reused", track.uid, f"{track.id}/reused", {})
+    announce(track)
+    queue().finish(track.id, "reused")
+    versions.compare_late(track)
     return True
 
 
@@ -167,13 +180,20 @@ def _put_back_followers(track: Track) -> None:
     if not reuse.leads(track):
         return
     for follower in reuse.followers(track):
-        queue().add(follower.id, follower.uid, follower.plan, job_of(follower).queued_at, follower.attempts)
+        _put_back(follower)
         announce_queued(follower)
+
+
+def _put_back(follower: Track) -> None:
+    queue().add(follower.id, follower.uid, follower.plan, job_of(follower).queued_at, follower.attempts)
 
 
 def _reject(track: Track, problem: Problem) -> None:
     if not as_service.end_without_analysis(track, "failed", problem):
-        raise Passing("the track changed while it was refused")
+        if not _given_up(track):
+            raise Passing("the track changed while it was refused")
+        telemetry.info("the track was taken away before it was refused", track=track.id, problem=problem.code)
+        return
     queue().fail(track.id, problem.code)
     telemetry.info("a track was refused", track=track.id, problem=problem.code)
     observations.count("analysis.failed")

@@ -5,7 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from shared import cache, telemetry
+from shared.analyses import cache_key
+from shared.documents import as_service
+from shared.documents.records import Track
+
 SECTIONS = ("loudness", "dynamics", "stereo", "spectrum", "rhythm", "tonality")
+
+
+def compare_late(track: Track) -> None:
+    """Compares those that were done before the version that they replace, once that is done, whichever is the last.
+
+    A comparison that fails is told of and harms no analysis.
+    """
+    try:
+        for later in (track, *as_service.tracks_replacing(track.id)):
+            if later.replaces_track_id is not None and later.uid == track.uid:
+                _compare(later, later.replaces_track_id)
+    except Exception as error:
+        telemetry.warning("versions were not compared", track=track.id, error=repr(error))
+
+
+def _compare(later: Track, earlier_id: str) -> None:
+    result = as_service.analysis(later.id)
+    if result is None or result["versionDeltas"]["metrics"] is not None:
+        return
+    earlier = as_service.analysis(earlier_id)
+    if earlier is not None:
+        as_service.put_version_deltas(later.id, deltas(result, earlier))
+        cache.forget(cache_key(later.uid, later.id))
 
 
 def deltas(result: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, dict[str, float]]:

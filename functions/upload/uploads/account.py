@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from shared import cache, events, objects, telemetry
@@ -21,12 +22,13 @@ def export(caller: Caller) -> dict[str, Any]:
 
 
 def delete(caller: Caller) -> dict[str, Any]:
-    """Deletes an account, or goes on with it, and answers the proof; `completedAt` is null while some is left."""
+    """Deletes an account, or goes on with it, and answers the proof; `completedAt` is null while some is left.
+
+    Of an account that was deleted before, what has come to be since is deleted too.
+    """
     account.begin_deletion(caller.uid)
+    continue_deletion(caller.uid, BUDGET_S)
     proof = account.deletion(caller.uid)
-    if proof is not None and proof.completed_at is None:
-        continue_deletion(caller.uid, BUDGET_S)
-        proof = account.deletion(caller.uid)
     if proof is None:
         raise RuntimeError("the record of a deletion is gone")
     return {
@@ -38,15 +40,28 @@ def delete(caller: Caller) -> dict[str, Any]:
 
 
 def continue_deletion(uid: str, budget_s: float) -> None:
-    """Deletes until all is gone or the time is up; every step may be repeated."""
-    deadline = time.monotonic() + budget_s
+    """Deletes until a pass over everything finds nothing, or the time is up; every step may be repeated."""
+    ends = time.monotonic() + budget_s
+    found = True
+    while found:
+        found = False
+        for _ in _deleting(uid):
+            found = True
+            if time.monotonic() > ends:
+                return
+    proof = account.deletion(uid)
+    if proof is not None and proof.completed_at is None:
+        account.complete_deletion(uid)
+        of_all = sum(proof.counts.values())  # more, where something came to be after an earlier completion
+        events.track_usage(events.ACCOUNT_DELETED, uid, f"{uid}/deleted/{of_all}", {})
+        telemetry.info("an account was deleted")
+
+
+def _deleting(uid: str) -> Iterator[None]:
     for track in account.tracks(uid):
-        if time.monotonic() > deadline:
-            return
         _delete_track(track)
-    account.delete_rest(uid)
-    events.track_usage(events.ACCOUNT_DELETED, uid, f"{uid}/deleted", {})
-    telemetry.info("an account was deleted")
+        yield
+    yield from account.delete_rest(uid)
 
 
 def _delete_track(track: Track) -> None:

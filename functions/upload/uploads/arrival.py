@@ -75,6 +75,12 @@ def announce(track: Track) -> None:
     events.publish(events.TRACK_QUEUED, f"{track.id}/queued", {"trackId": track.id, "uid": track.uid})
 
 
+def announce_analysed(track: Track) -> None:
+    """Tells once more of a track that is done, as analyze does."""
+    data = {"trackId": track.id, "uid": track.uid, "filename": track.filename}
+    events.publish(events.TRACK_ANALYSED, f"{track.id}/analysed", data)
+
+
 def judge(track: Track, metadata: Mapping[str, Any]) -> None:
     """Moves a track whose bytes have arrived on: to `queued` or, with the reason, to `failed`.
 

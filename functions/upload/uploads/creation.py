@@ -18,6 +18,7 @@ from uploads import accept, leases, sessions
 from uploads.placement import order_now
 
 ATTEMPTS = 3  # the rules may deny because another request was counted first: then the facts are read again
+NOT_OPENED = "The upload could not be opened; nothing was counted. Try again in a minute."
 RUNNING_AT_MOST = timedelta(seconds=30)  # the function's own timeout
 
 
@@ -105,9 +106,8 @@ def _opened(caller: Caller, wanted: Wanted, track_id: str, origin: Origin) -> Se
         session = sessions.open_session(caller.uid, track_id, wanted, regions, origin.web, now)
         as_service.put_session(track_id, session)
     except Exception as error:
-        problem = error if isinstance(error, Problem) else Problem("unavailable", "The upload could not be opened.")
-        _give_back(track_id, problem)
-        raise problem from error
+        _take_back(track_id)
+        raise error if isinstance(error, Problem) else Problem("unavailable", NOT_OPENED) from error
     leases.opened(track_id)
     observations.count("uploads.created")
     events.track_usage("upload.created", caller.uid, f"{track_id}/created", {"sizeBytes": wanted.size_bytes})
@@ -170,7 +170,8 @@ def choose_tier(plan: Plan, usage: Usage, now: datetime) -> Tier:
     raise Problem("quota-used-up", detail, {"remaining": 0, "renewsAt": renewal.isoformat()})
 
 
-def _give_back(track_id: str, problem: Problem) -> None:
+def _take_back(track_id: str) -> None:
+    """An upload that could not be opened leaves nothing, so that its Idempotency-Key may be tried again."""
     track = as_service.track(track_id)
-    if track is not None:
-        as_service.end_without_analysis(track, "failed", problem)
+    if track is not None and track.state == "awaiting-upload":
+        as_service.take_back(track)

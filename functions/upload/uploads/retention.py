@@ -10,10 +10,13 @@ from datetime import datetime, timedelta
 
 from shared import objects, telemetry
 from shared.documents import as_service
+from shared.documents.records import Track
 from shared.objects import ObjectVersion
 from shared.plans import Plan
+from uploads.budget import work_through
 
 MOST = 200  # in one tick
+BUDGET_S = 3.0
 
 
 def until(plan: Plan, arrived_at: datetime) -> datetime:
@@ -23,16 +26,14 @@ def until(plan: Plan, arrived_at: datetime) -> datetime:
 
 def sweep(now: datetime) -> int:
     """Deletes the originals whose time is over, at most MOST, and gives their number. Each step may be repeated."""
-    deleted = 0
-    for track in as_service.tracks_kept_until(now, MOST):
-        if not track.ended or track.bucket is None or track.generation is None:
-            continue
-        try:
-            objects.delete(ObjectVersion(track.bucket, track.object_name, track.generation))
-        except Exception as error:  # the next tick tries again
-            telemetry.warning("an original was not deleted", track=track.id, error=type(error).__name__)
-            continue
-        deleted += as_service.forget_original(track)
+    deleted = work_through("originals", as_service.tracks_kept_until(now, MOST), _delete, BUDGET_S)[True]
     if deleted:
         telemetry.info("originals were deleted, their retention is over", originals=deleted)
     return deleted
+
+
+def _delete(track: Track) -> bool:
+    if not track.ended or track.bucket is None or track.generation is None:
+        return False
+    objects.delete(ObjectVersion(track.bucket, track.object_name, track.generation))
+    return as_service.forget_original(track)
