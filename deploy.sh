@@ -148,6 +148,7 @@ deploy_one() {
 	look
 	local has_it=''
 	[[ $LATEST && $DEPLOYED == "$BUNDLE "* ]] && has_it=yes
+	[[ ! $has_it ]] || tune_subscription # how events are delivered is no part of the bundle
 	if [[ $has_it && $FOLLOWS_LATEST == no && $SPLIT == *"$LATEST="* ]]; then
 		say "$NAME in $REGION: $LATEST has this bundle, nothing is deployed; traffic: $SPLIT"
 		return
@@ -198,13 +199,12 @@ promote_one() {
 rollback_one() {
 	look
 	[[ $SPLIT ]] || fail 1 "$NAME is not deployed in $REGION"
-	local target=$PREVIOUS
-	if [[ ! $target || $SPLIT == "$target=100" ]]; then # the one that served before is not known, or serves
-		target=$(google run revisions list --service="$NAME" --region="$PLACE" --format=json |
-			"$PYTHON" -m deploy.service "$NAME" older "$SERVING")
-	fi
+	local revisions target
+	revisions=$(google run revisions list --service="$NAME" --region="$PLACE" --format=json)
+	target=$("$PYTHON" -m deploy.service "$NAME" before "$SPLIT" "$PREVIOUS" <<<"$revisions")
 	[[ $target ]] || fail 1 "$NAME in $REGION has no revision before $SERVING"
-	traffic --to-revisions="$target=100" --update-tags="rolled-back=${LATEST:-$SERVING}" # so that no deployment brings it back
+	traffic --to-revisions="$target=100" --update-tags="rolled-back=${LATEST:-$SERVING}" \
+		${PREVIOUS:+--remove-tags=previous} # `rolled-back`: so that no deployment brings it back
 	say "$NAME in $REGION: $target serves all traffic (before: $SPLIT)"
 }
 
@@ -277,25 +277,45 @@ look() { # what Google has of this function: only an empty answer means that it 
 
 traffic() { change run services update-traffic "$NAME" --region="$PLACE" "$@" || fail 1 "$NAME in $REGION: traffic was not moved"; }
 
-ask_candidate() { # one real request: ours answers strangers with a problem; what hears events lets no stranger in
-	local expected='404 application/problem+json' answer
-	[[ $TRIGGER == http ]] || expected=403
-	answer=$(curl --silent --max-time 60 --output /dev/null --write-out '%{http_code} %{content_type}' "$CANDIDATE_URL/") || true
+ask_candidate() { # real requests: ours answers strangers with a problem; what hears events lets none in, and drops what it cannot read
+	if [[ $TRIGGER == http ]]; then
+		ask '404 application/problem+json'
+		return
+	fi
+	local token event=(--data '{"message": null}' --header 'Content-Type: application/json' --header 'ce-specversion: 1.0'
+		--header 'ce-type: google.cloud.pubsub.topic.v1.messagePublished' --header 'ce-source: //deploy.sh' --header 'ce-id: question')
+	token=$(identity_token) || fail 1 "$NAME in $REGION: gcloud gives no identity token to ask $CANDIDATE with"
+	ask 403 "${event[@]}"
+	ask 200 "${event[@]}" --header @<(printf 'Authorization: Bearer %s\n' "$token")
+}
+
+ask() { # STATUS AND TYPE, OPTION…: of curl
+	local expected=$1 answer
+	answer=$(curl --silent --max-time 60 --output /dev/null --write-out '%{http_code} %{content_type}' "${@:2}" "$CANDIDATE_URL/") || true
 	[[ $answer == "$expected"* ]] ||
 		fail 1 "$NAME in $REGION: $CANDIDATE answers ${answer:-nothing}, not $expected; traffic stays with ${SERVING:-nothing} (URL $URL)"
 }
 
+identity_token() { # a service account's must be meant for the service; gcloud refuses to say so of a user's, whose token needs it not
+	gcloud auth print-identity-token --audiences="$URL" --quiet 2>/dev/null || gcloud auth print-identity-token --quiet
+}
+
 tune_subscription() { # Eventarc's own subscription waits 10 s for an answer, and drops an event after a day
-	[[ $TRIGGER == topic:* ]] || return 0
-	local topic=${TRIGGER#topic:} trigger subscription wanted found ack_s attempts least most
+	local topic=storage-events trigger subscription wanted found ack_s attempts least most
+	local keys=ackDeadlineSeconds,deadLetterPolicy.deadLetterTopic,deadLetterPolicy.maxDeliveryAttempts
+	case $TRIGGER in
+	http) return ;;
+	topic:*) topic=${TRIGGER#topic:} ;;
+	esac
 	read -r ack_s attempts least most < <("$PYTHON" -m deploy.delivery subscription)
+	wanted="$ack_s projects/$GOOGLE_CLOUD_PROJECT/topics/$topic-dead-letter $attempts $least $most"
 	trigger=$(google functions describe "$NAME" --gen2 --region="$PLACE" --format='value(eventTrigger.trigger)')
 	subscription=$(google eventarc triggers describe "$trigger" --location="$PLACE" --format='value(transport.pubsub.subscription)')
-	wanted="$ack_s projects/$GOOGLE_CLOUD_PROJECT/topics/$topic-dead-letter"
 	found=$(google pubsub subscriptions describe "$subscription" \
-		--format='value[separator=" "](ackDeadlineSeconds,deadLetterPolicy.deadLetterTopic)')
+		--format="value[separator=' ']($keys,retryPolicy.minimumBackoff,retryPolicy.maximumBackoff)")
 	[[ $found == "$wanted" ]] || change pubsub subscriptions update "$subscription" --ack-deadline="$ack_s" \
-		--dead-letter-topic="$topic-dead-letter" --max-delivery-attempts="$attempts" --min-retry-delay="$least" --max-retry-delay="$most"
+		--dead-letter-topic="$topic-dead-letter" --max-delivery-attempts="$attempts" --min-retry-delay="$least" --max-retry-delay="$most" ||
+		fail 1 "$NAME in $REGION: its subscription has $found, not $wanted; ./deploy.sh setup makes the topic"
 }
 
 main "$@"

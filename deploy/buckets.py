@@ -2,7 +2,8 @@
 
 python3 -m deploy.buckets place REGION      where a region's bucket and functions stand
 python3 -m deploy.buckets cors|lifecycle    the settings, as `gcloud storage buckets update` takes them
-gcloud storage buckets describe --raw … | python3 -m deploy.buckets found     both, as they are in force
+python3 -m deploy.buckets access            that nobody but our accounts gets in, as `found` says it
+gcloud storage buckets describe --raw … | python3 -m deploy.buckets found     all three, as they are in force
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from deploy.preflight import PLACES
 from shared import plans
 from shared.http import PREFLIGHT_S
+
+CLOSED = {"uniformBucketLevelAccess": {"enabled": True}, "publicAccessPrevention": "enforced"}
 
 
 def cors(origins: str) -> list[dict[str, Any]]:
@@ -33,6 +37,11 @@ def lifecycle() -> dict[str, Any]:
     return {"rule": [{"action": {"type": "Delete"}, "condition": {"age": age}}]}
 
 
+def access(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    uniform = configuration.get("uniformBucketLevelAccess", {}).get("enabled", False)
+    return {"uniform": uniform, "publicAccessPrevention": configuration.get("publicAccessPrevention", "inherited")}
+
+
 def _text(value: object) -> str:
     return json.dumps(value, sort_keys=True)
 
@@ -45,9 +54,12 @@ def main(arguments: list[str]) -> str:
             return _text(cors(os.environ.get("ALLOWED_ORIGINS", "")))
         case ["lifecycle"]:
             return _text(lifecycle())
+        case ["access"]:
+            return _text(access(CLOSED))
         case ["found"]:
             bucket = json.load(sys.stdin)
-            return f"{_text(bucket.get('cors', []))}\n{_text(bucket.get('lifecycle', {}))}"
+            found = (bucket.get("cors", []), bucket.get("lifecycle", {}), access(bucket.get("iamConfiguration", {})))
+            return "\n".join(map(_text, found))
     raise ValueError(f"{arguments} is no part of a bucket")
 
 

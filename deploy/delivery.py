@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 TABLE = Path(__file__).resolve().parent.parent / "functions" / "deployables.json"
+STORAGE_TOPIC = "storage-events"
 ACK_DEADLINE_S = (10, 600)
 ATTEMPTS = (5, 100)
 BACKOFF_MOST_S = 600
@@ -28,8 +29,17 @@ def table() -> dict[str, Any]:
 
 
 def topics() -> list[str]:
-    """What Pub/Sub has for us: in production a bucket's events have a topic of Eventarc's own."""
-    return [str(topic) for topic in table()["topics"] if topic != "storage-events"]
+    """What events come on: each has a topic for dead letters, and a subscription that keeps those."""
+    return [str(topic) for topic in table()["topics"]]
+
+
+def own_topics() -> list[str]:
+    """Those that our functions and the scheduler publish on: a bucket's events come on a topic of Eventarc's own."""
+    return [topic for topic in topics() if topic != STORAGE_TOPIC]
+
+
+def dead_letters() -> list[str]:
+    return [topic + str(table()["deadLetterSuffix"]) for topic in topics()]
 
 
 def faults(content: Mapping[str, Any]) -> Iterator[str]:

@@ -3,8 +3,10 @@
     python3 -m deploy.front functions                the functions behind it
     python3 -m deploy.front backend NAME REGION…     a backend service, for `gcloud compute backend-services import`
     python3 -m deploy.front urlmap                   the URL map, for `gcloud compute url-maps import`
+    python3 -m deploy.front certificate DOMAIN       the name of a domain's certificate
 
-Each carries a fingerprint of itself as its description, by which a second run knows that nothing has changed.
+Backends and URL map carry a fingerprint of themselves as their description, by which a second run knows that nothing
+has changed.
 """
 
 from __future__ import annotations
@@ -61,6 +63,11 @@ def url_map(project: str) -> dict[str, Any]:
     )
 
 
+def certificate(domain: str) -> str:
+    """Names of Compute Engine have no dots, and 63 letters at most."""
+    return f"prodai-{hashlib.sha256(domain.encode()).hexdigest()[:12]}"
+
+
 def _signed(resource: dict[str, Any]) -> dict[str, Any]:
     fingerprint = hashlib.sha256(json.dumps(resource, sort_keys=True).encode()).hexdigest()[:12]
     return {**resource, "description": f"deploy.sh-{fingerprint}"}
@@ -72,6 +79,8 @@ def main(arguments: Sequence[str], project: str) -> str:
             return " ".join(PATHS)
         case ["backend", name, *regions]:
             return json.dumps(backend(project, name, regions))  # JSON is YAML
+        case ["certificate", domain]:
+            return certificate(domain)
         case ["urlmap"]:
             return json.dumps(url_map(project))
     raise ValueError(f"{arguments} is no part of the front")

@@ -55,18 +55,24 @@ import_changed() { # LIST NAME KIND FILE: unless the list has it with the finger
 	[[ ! $(missing_from "$1" "$2"$'\t'"$fingerprint") ]] || change compute "$3" import "$2" --global --source="$4"
 }
 
-set_up_certificate() {
+set_up_certificate() { # one for each domain that there ever was
 	local there
-	there=$(google compute ssl-certificates list --global --format='value(name)')
-	[[ ! $(missing_from "$there" prodai) ]] ||
-		change compute ssl-certificates create prodai --global --domains="$FRONT_DOMAIN"
+	there=$(google compute ssl-certificates list --global --format='value(managed.domains.list(),name)')
+	CERTIFICATE=$(awk -F '\t' -v domain="$FRONT_DOMAIN" '$1 == domain { print $2; exit }' <<<"$there")
+	[[ ! $CERTIFICATE ]] || return 0
+	CERTIFICATE=$("$PYTHON" -m deploy.front certificate "$FRONT_DOMAIN")
+	change compute ssl-certificates create "$CERTIFICATE" --global --domains="$FRONT_DOMAIN"
 }
 
-set_up_proxy() {
+set_up_proxy() { # the certificate of another domain stays beside the new one, which is in force only when its domain points here
 	local there
-	there=$(google compute target-https-proxies list --global --format='value(name)')
-	[[ ! $(missing_from "$there" prodai) ]] ||
-		change compute target-https-proxies create prodai --global --url-map=prodai --ssl-certificates=prodai
+	there=$(google compute target-https-proxies list --global --filter=name=prodai \
+		--format='value(sslCertificates.map().basename().list(separator=","))')
+	if [[ ! $there ]]; then
+		change compute target-https-proxies create prodai --global --url-map=prodai --ssl-certificates="$CERTIFICATE"
+	elif [[ ,$there, != *",$CERTIFICATE,"* ]]; then
+		change compute target-https-proxies update prodai --global --ssl-certificates="$CERTIFICATE,$there"
+	fi
 	there=$(google compute forwarding-rules list --global --format='value(name)')
 	[[ ! $(missing_from "$there" prodai) ]] ||
 		change compute forwarding-rules create prodai --global --load-balancing-scheme=EXTERNAL_MANAGED --address=prodai \

@@ -15,14 +15,15 @@ from collections.abc import Mapping, Sequence
 from deploy.documents import Api
 
 TRAFFIC = ("run.services.get", "run.services.list", "run.services.update", "run.revisions.list")
+ASKING = ("run.routes.invoke",)
 DEPLOYING = (
     *("cloudfunctions.functions.create", "cloudfunctions.functions.get", "cloudfunctions.functions.update"),
     *("iam.serviceAccounts.actAs", "run.services.setIamPolicy", "secretmanager.versions.list"),
     *("eventarc.triggers.get", "pubsub.subscriptions.get", "pubsub.subscriptions.update"),
 )
 NEEDED: Mapping[str, Sequence[str]] = {
-    "deploy": (*TRAFFIC, *DEPLOYING),
-    "promote": TRAFFIC,
+    "deploy": (*TRAFFIC, *ASKING, *DEPLOYING),
+    "promote": (*TRAFFIC, *ASKING),
     "rollback": TRAFFIC,
     "status": ("run.services.list",),
     "setup": (
@@ -30,13 +31,14 @@ NEEDED: Mapping[str, Sequence[str]] = {
         *("pubsub.topics.create", "pubsub.topics.setIamPolicy", "pubsub.subscriptions.create"),
         *("storage.buckets.create", "secretmanager.secrets.create", "secretmanager.secrets.setIamPolicy"),
         *("datastore.databases.create", "datastore.entities.create", "cloudscheduler.jobs.create"),
+        *("cloudscheduler.jobs.update", "monitoring.uptimeCheckConfigs.create"),
         *("firebaserules.rulesets.create", "firebaserules.releases.create", "firebaserules.releases.update"),
     ),
     "front": (
         *("compute.globalAddresses.create", "compute.regionNetworkEndpointGroups.create", "compute.urlMaps.create"),
         *("compute.backendServices.create", "compute.backendServices.update", "compute.urlMaps.update"),
         *("compute.sslCertificates.create", "compute.targetHttpsProxies.create"),
-        "compute.globalForwardingRules.create",
+        *("compute.targetHttpsProxies.update", "compute.globalForwardingRules.create"),
     ),
 }
 

@@ -1,10 +1,10 @@
 """Reads what Google says of the Cloud Run services under the functions.
 
     gcloud run services list --format=json … | python3 -m deploy.service NAME
-    gcloud run revisions list --format=json … | python3 -m deploy.service NAME older REVISION
+    gcloud run revisions list --format=json … | python3 -m deploy.service NAME before SPLIT PREVIOUS
 
 The first prints the fields of `Service`, each ended by FIELD_END, and nothing for a service that is not there; the
-second prints the newest ready revision that is older than the given one.
+second prints the revision that a rollback leads to, and an empty line where there is none.
 """
 
 from __future__ import annotations
@@ -56,11 +56,24 @@ def read(services: Sequence[Mapping[str, Any]], name: str) -> Service | None:
     )
 
 
+def before(revisions: Sequence[Mapping[str, Any]], serving: Sequence[str], previous: str) -> str:
+    """The revision to go back to from the newest that serves: the previous one if that is older, else the newest that
+    is; empty where there is none. So a rollback never goes forward, and a canary is what is taken back."""
+    made = _made(revisions)
+    newest = max(serving, key=lambda name: made.get(name, ""))
+    return previous if previous in made and made[previous] < made[newest] else older(revisions, newest)
+
+
 def older(revisions: Sequence[Mapping[str, Any]], than: str) -> str:
     """The newest ready revision that was made before the given one; empty where there is none."""
-    made = {revision["metadata"]["name"]: revision["metadata"]["creationTimestamp"] for revision in revisions}
+    made = _made(revisions)
     ready = [revision["metadata"]["name"] for revision in revisions if _is_ready(revision)]
     return max((name for name in ready if made[name] < made.get(than, "")), key=lambda name: made[name], default="")
+
+
+def _made(revisions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """When each was made; RFC 3339 in UTC, which sorts by its letters."""
+    return {revision["metadata"]["name"]: revision["metadata"]["creationTimestamp"] for revision in revisions}
 
 
 def _is_ready(revision: Mapping[str, Any]) -> bool:
@@ -71,6 +84,8 @@ def _is_ready(revision: Mapping[str, Any]) -> bool:
 if __name__ == "__main__":
     listed = json.load(sys.stdin)
     if len(sys.argv) > 2:
-        sys.stdout.write(older(listed, sys.argv[3]) + "\n")
+        split, tagged = sys.argv[3:]
+        shares = [share.partition("=")[0] for share in split.split(",")]
+        sys.stdout.write(before(listed, shares, tagged) + "\n")
     elif (service := read(listed, sys.argv[1])) is not None:
         sys.stdout.write("".join(f"{field}{FIELD_END}" for field in service) + "\n")

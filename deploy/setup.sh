@@ -3,7 +3,7 @@
 # second run changes nothing. A list that cannot be read ends everything: only an empty one means that nothing is there.
 
 readonly APIS=(cloudfunctions run cloudbuild artifactregistry eventarc pubsub cloudscheduler firestore firebaserules identitytoolkit
-	secretmanager storage iam compute)
+	secretmanager storage iam compute monitoring)
 readonly DATABASE_LOCATION=nam5 # a multi-region: one region may fail; it cannot be changed later
 
 set_up() {
@@ -12,8 +12,9 @@ set_up() {
 	readonly PROJECT_NUMBER
 	mkdir -p .prodai
 	read -ra SECRET_NAMES < <("$PYTHON" -c 'from deploy import preflight; print(*preflight.SECRETS)')
-	read -ra TOPICS < <("$PYTHON" -c 'from deploy import delivery; print(*delivery.topics())')
-	LEFT=(apis accounts topics buckets secrets database schedule rights documents)
+	read -ra TOPICS < <("$PYTHON" -c 'from deploy import delivery; print(*delivery.own_topics())')
+	read -ra DEAD_LETTERS < <("$PYTHON" -c 'from deploy import delivery; print(*delivery.dead_letters())')
+	LEFT=(apis accounts topics buckets secrets database schedule watcher rights documents)
 	trap report EXIT
 	while ((${#LEFT[@]})); do
 		say "setup: ${LEFT[0]}"
@@ -33,7 +34,7 @@ set_up_apis() {
 	local enabled missing
 	enabled=$(google services list --enabled --format='value(config.name)')
 	mapfile -t missing < <(missing_from "$enabled" "${APIS[@]/%/.googleapis.com}")
-	((!${#missing[@]})) || change services enable "${missing[@]}"
+	((! ${#missing[@]})) || change services enable "${missing[@]}"
 }
 
 set_up_accounts() {
@@ -45,13 +46,13 @@ set_up_accounts() {
 	done
 }
 
-set_up_topics() { # each with a topic for dead letters, and a subscription that keeps those for a week
+set_up_topics() { # and those for dead letters, each with a subscription that keeps them for a week
 	local there missing topic
 	there=$(google pubsub topics list --format='value(name.basename())')
-	mapfile -t missing < <(missing_from "$there" "${TOPICS[@]}" "${TOPICS[@]/%/-dead-letter}")
-	((!${#missing[@]})) || change pubsub topics create "${missing[@]}"
+	mapfile -t missing < <(missing_from "$there" "${TOPICS[@]}" "${DEAD_LETTERS[@]}")
+	((! ${#missing[@]})) || change pubsub topics create "${missing[@]}"
 	there=$(google pubsub subscriptions list --format='value(name.basename())')
-	for topic in $(missing_from "$there" "${TOPICS[@]/%/-dead-letter}"); do
+	for topic in $(missing_from "$there" "${DEAD_LETTERS[@]}"); do
 		change pubsub subscriptions create "$topic" --topic="$topic" --message-retention-duration=7d --expiration-period=never
 	done
 }
@@ -61,7 +62,7 @@ set_up_buckets() { # one a region: no public access, the web client may send to 
 	there=$(google storage buckets list --format='value(name)')
 	"$PYTHON" -m deploy.buckets cors >.prodai/cors.json
 	"$PYTHON" -m deploy.buckets lifecycle >.prodai/lifecycle.json
-	wanted=$(cat .prodai/cors.json .prodai/lifecycle.json)
+	wanted=$(cat .prodai/cors.json .prodai/lifecycle.json && "$PYTHON" -m deploy.buckets access)
 	for pair in ${UPLOAD_BUCKETS//,/ }; do
 		bucket=${pair#*=}
 		if [[ $(missing_from "$there" "$bucket") ]]; then
@@ -116,6 +117,15 @@ set_up_schedule() {
 	elif [[ $(missing_from "$there" "prodai-tick $cron") ]]; then
 		change scheduler jobs update pubsub prodai-tick --location="$place" --schedule="$cron"
 	fi
+}
+
+set_up_watcher() { # from outside, each minute: where nobody else asks for the status, that is what sees that no tick comes
+	local host name there
+	host=metrics-$PROJECT_NUMBER.$("$PYTHON" -m deploy.buckets place "${HOME_REGION:-us}").run.app # known before it is deployed
+	name="prodai $host"
+	there=$(google monitoring uptime list-configs --format='value(displayName)')
+	[[ ! $(missing_from "$there" "$name") ]] || change monitoring uptime create "$name" --resource-type=uptime-url \
+		--resource-labels="host=$host,project_id=$GOOGLE_CLOUD_PROJECT" --protocol=https --path=/v1/status --period=1
 }
 
 set_up_rights() {

@@ -3,7 +3,7 @@
 Against the running local cloud, or with `--project` against Google's Pub/Sub with the credentials of this machine.
 Each topic's dead letters lie in the subscription `TOPIC-dead-letter`. A replayed message is published on its topic with
 its own data and attributes, then acknowledged: were this command to die in between, it would come twice, which every
-receiver can bear.
+receiver can bear. In production a bucket's events come on a topic of Eventarc's own: there they are published again.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ PULL_WAIT_S = 3.0  # an empty subscription costs about this long
 CALL_DEADLINE_S = 30.0
 AT_ONCE = 100
 GOOGLES_ATTRIBUTES = "CloudPubSubDeadLetterSource"
+GIVEN_UP_BY = f"{GOOGLES_ATTRIBUTES}Subscription"
 CURSOR_KEEPS_S = 600  # for so long nobody else is given what is being looked at; it is given back at the end
 
 
@@ -52,17 +54,19 @@ def run(options: argparse.Namespace) -> int:
     try:
         with ThreadPoolExecutor(len(topics)) as pool:
             letters = [letter for found in pool.map(office.pull, topics) for letter in found]
+        for name in office.missing:
+            print(f"prodai dead-letters: there is no subscription {name}; ./deploy.sh setup makes it", file=sys.stderr)
         chosen = letters if options.action == "list" or options.all else _named(letters, options.ids)
         if options.action == "replay":
-            for letter in chosen:
-                office.replay(letter)
+            for letter, topic in [(letter, office.topic_of(letter)) for letter in chosen]:
+                office.replay(letter, topic)
         for letter in chosen:
             _print(letter, as_json=options.json)
         if not options.json:
             print(f"{len(chosen)} {'sent again' if options.action == 'replay' else 'dead letters'}")
     finally:
         office.give_back()
-    return 0
+    return 1 if office.missing else 0
 
 
 class Office:
@@ -75,19 +79,40 @@ class Office:
         self._subscriber = SubscriberClient()
         self._publisher = PublisherClient()
         self._held: dict[str, list[str]] = {}  # subscription -> ack ids
+        self.missing: list[str] = []  # subscriptions that are not there
 
     def pull(self, topic: str) -> list[DeadLetter]:
         """All dead letters of a topic, each once."""
+        from google.api_core.exceptions import NotFound
+
         subscription = self._subscription(topic)
         found: dict[str, DeadLetter] = {}
-        while received := self._pulled(subscription):
-            self._held.setdefault(subscription, []).extend(one.ack_id for one in received)
-            found |= {one.message.message_id: _letter(topic, one) for one in received}
+        try:
+            while received := self._pulled(subscription):
+                self._held.setdefault(subscription, []).extend(one.ack_id for one in received)
+                found |= {one.message.message_id: _letter(topic, one) for one in received}
+        except NotFound:
+            self.missing.append(subscription)
         return list(found.values())
 
-    def replay(self, letter: DeadLetter) -> None:
+    def topic_of(self, letter: DeadLetter) -> str:
+        """Where its function will hear it again. Raises ValueError where nobody would."""
+        from google.api_core.exceptions import NotFound
+
+        source = letter.attributes.get(GIVEN_UP_BY)
+        if letter.topic != pubsub.STORAGE_TOPIC or source is None:
+            return str(self._publisher.topic_path(self._project, letter.topic))
+        subscription = self._subscriber.subscription_path(self._project, source)
+        try:
+            return str(self._subscriber.get_subscription(subscription=subscription, timeout=CALL_DEADLINE_S).topic)
+        except NotFound:
+            raise ValueError(
+                f"{letter.id} cannot be sent again, and nothing was: {source}, which gave it up, is gone with its "
+                "trigger. It need not be: the sweep finds what has arrived in the bucket"
+            ) from None
+
+    def replay(self, letter: DeadLetter, topic: str) -> None:
         own = {k: v for k, v in letter.attributes.items() if not k.startswith(GOOGLES_ATTRIBUTES)}
-        topic = self._publisher.topic_path(self._project, letter.topic)
         self._publisher.publish(topic, letter.data, **own).result(timeout=CALL_DEADLINE_S)
         subscription = self._subscription(letter.topic)
         request = {"subscription": subscription, "ack_ids": [letter.ack_id]}

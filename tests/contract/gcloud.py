@@ -1,4 +1,7 @@
-"""A command `gcloud` for many calls: the real one, loaded once (gcloud_server.py)."""
+"""A command `gcloud` for many calls: the real one, loaded once (gcloud_server.py).
+
+Only an identity token it makes up, as for a user's account: the real one asks Google's sign-in for it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SERVER = Path(__file__).with_name("gcloud_server.py")
+IDENTITY_TOKEN = "an-identity-token"
+SIGN_IN = f"""case "$*" in
+*print-identity-token*--audiences*) echo 'Invalid account type for --audiences' >&2; exit 1 ;;
+*print-identity-token*) echo {IDENTITY_TOKEN}; exit ;;
+esac
+"""
 ASKED = "--format=value[separator=' '](installation.sdk_root,basic.python_location)"
 
 
@@ -25,7 +34,7 @@ def loaded(folder: Path) -> Iterator[None]:
     assert server.stdin is not None
     command = folder / "gcloud"
     waiting = f"until [ -S {address} ]; do sleep 0.05; done"
-    command.write_text(f'#!/bin/sh\n{waiting}\nexec {sys.executable} -I -S {SERVER} ask {address} "$@"\n')
+    command.write_text(f'#!/bin/sh\n{SIGN_IN}{waiting}\nexec {sys.executable} -I -S {SERVER} ask {address} "$@"\n')
     command.chmod(0o755)
     try:
         yield

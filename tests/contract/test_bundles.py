@@ -16,6 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from benchmarks import cold
 from deploy import bundle, smoke
 from local import environments
 
@@ -177,6 +178,14 @@ def test_requirements_pin_all_that_the_function_asks_for_and_all_that_this_asks_
     tested = (ROOT / "requirements-dev.txt").read_text("utf-8").split("\n")
     assert set(pinned) == _closure(asked)
     assert [pin for pin in map("==".join, pinned.items()) if pin not in tested] == []
+
+
+def test_a_start_that_misses_its_aim_is_told_by_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    aims = {case.name: True for case in cold.CASES}
+    monkeypatch.setattr(cold, "measured", lambda case, *_: (case.name, aims[case.name]))
+    assert cold.main(1) == 0
+    aims["chat"] = False
+    assert cold.main(1) == 1
 
 
 def _closure(asked: list[Requirement]) -> set[str]:

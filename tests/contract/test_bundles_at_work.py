@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +15,48 @@ import requests
 
 from deploy import bundle
 from local import cloud, emulators, environments, parts, pubsub, synth
-from local.client import Client
 from local.logs import Log
 from local.processes import FreePorts, Part, Processes
-from local.user import make_user
+from tests.cloud import LocalCloud, eventually
 
 pytestmark = pytest.mark.xdist_group("bundles")
 
-AT_WORK = ("upload", "upload-finalized", "analyze", "chat", "metrics")
+PAST = datetime.now(UTC) - timedelta(minutes=1)
+UNREADABLE = {  # what deploy.sh asks a new revision that hears events
+    "Content-Type": "application/json",
+    "ce-specversion": "1.0",
+    "ce-type": "google.cloud.pubsub.topic.v1.messagePublished",
+    "ce-source": "//deploy.sh",
+    "ce-id": "question",
+}
 START_DEADLINE_S = 90.0
 
 
+class AtWork(LocalCloud):
+    """A cloud whose functions run as bundles; no scheduler gives it ticks."""
+
+    def __init__(self, ready_file: Path, hearing: dict[str, str]) -> None:
+        super().__init__(ready_file)
+        self.hearing = hearing  # the addresses of what hears events
+
+    def figures(self) -> dict[str, Any]:
+        """What operators see."""
+        operator = {"Authorization": f"Bearer {self.token('operator', claims={'operator': True})}"}
+        shown = requests.get(f"{self.ready['metrics']}/v1/metrics", headers=operator, timeout=10)
+        assert shown.status_code == 200, shown.text
+        content: dict[str, Any] = shown.json()
+        return content
+
+
 @pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """What a ready file says, of a cloud whose functions run as bundles."""
+def at_work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AtWork]:
     reason = emulators.missing()
     if reason:
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("at-work")
     ports, log = FreePorts(), Log(folder / "log", None)
     at, processes = parts.Addresses.choose(ports), Processes(log, ports, parts.ROOT)
-    deployables = [row for row in parts.deployables() if row["name"] in AT_WORK]
+    deployables = parts.deployables()
     try:
         emulated, services = parts.emulator_parts(at), parts.service_parts(at, folder)
         started = [*emulated, *services, *_functions(at, deployables, folder)]
@@ -47,7 +69,9 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         router = _router(at, deployables)
         processes.start(router)
         processes.wait_ready([part.name for part in (*started, router)], START_DEADLINE_S, threading.Event())
-        yield cloud.Cloud(log, at, processes, folder / "ready.json").ready()
+        cloud.Cloud(log, at, processes, folder / "ready.json").write_ready_file()
+        hearing = {row["name"]: at.url(row["name"]) for row in deployables if row["trigger"]}
+        yield AtWork(folder / "ready.json", hearing)
     finally:
         processes.stop()
         for port in at.ports.values():
@@ -78,22 +102,40 @@ def _router(at: parts.Addresses, deployables: list[dict[str, Any]]) -> Part:
     return replace(as_usual, command=[*options, "--routes", json.dumps(routes)])
 
 
-def test_a_track_goes_from_the_upload_to_the_answer_of_the_chat(ready: dict[str, Any], tmp_path: Path) -> None:
+def test_a_track_goes_from_the_upload_to_the_answer_of_the_chat(at_work: AtWork, tmp_path: Path) -> None:
     song = tmp_path / "song.wav"
     synth.make(song)
-    client = Client(ready, make_user(ready, "bundled", "pro", {}))
+    client = at_work.client("bundled")
     upload = client.create_upload(song)
     client.send(upload, song, lambda _: None)
     ended = client.wait(upload["trackId"], 60.0, lambda _: None)
     assert ended["state"] == "done"
     assert ended["analysis"]["loudness"]["integratedLufs"] < 0
+    opening = f"conversations/{upload['trackId']}/messages/opening"
+    assert eventually(lambda: at_work.document(opening)), "chat-opening"
+    assert eventually(lambda: at_work.figures()["totals"].get("analysis.done")), "metrics-ingest"
     told = dict(client.ask("What should I change first?", [upload["trackId"]]))
     assert len(told["done"]["answer"]) > 50
 
 
-def test_metrics_answers_operators_and_prometheus(ready: dict[str, Any]) -> None:
-    operator = make_user(ready, "operator", "pro", {"operator": True})
-    shown = requests.get(f"{ready['metrics']}/v1/metrics", headers={"Authorization": f"Bearer {operator}"}, timeout=10)
-    assert shown.status_code == 200, shown.text
-    scraped = requests.get(f"{ready['metrics']}/metrics", timeout=10)
+def test_a_tick_sweeps_and_measures(at_work: AtWork, tmp_path: Path) -> None:
+    song = tmp_path / "song.wav"
+    song.write_bytes(bytes(1000))
+    client = at_work.client("forgetful")
+    track_id = client.create_upload(song)["trackId"]
+    cloud.write_document(at_work.ready["firestore"], f"uploadSessions/{track_id}", {"expiresAt": PAST})
+    pubsub.publish(at_work.ready["pubsub"], at_work.ready["project"], "tick", b"{}", {})
+    assert eventually(lambda: client.status(track_id)["state"] == "expired"), "upload-sweep"
+    assert eventually(lambda: at_work.figures()["gauges"]), "metrics-tick"
+
+
+def test_metrics_answers_operators_and_prometheus(at_work: AtWork) -> None:
+    assert "totals" in at_work.figures()
+    scraped = requests.get(f"{at_work.ready['metrics']}/metrics", timeout=10)
     assert scraped.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+
+
+def test_what_hears_events_drops_the_one_that_a_deployment_asks_with(at_work: AtWork) -> None:
+    for name, address in at_work.hearing.items():
+        answer = requests.post(address, json={"message": None}, headers=UNREADABLE, timeout=30)
+        assert answer.status_code == 200, name

@@ -44,9 +44,9 @@ def ask(emulator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     return run
 
 
-def waiting(emulator: str) -> list[Any]:
+def waiting(emulator: str, subscription: str = "analyze") -> list[Any]:
     """What the function would be given, which is acknowledged here."""
-    base = f"http://{emulator}/v1/projects/{PROJECT}/subscriptions/analyze"
+    base = f"http://{emulator}/v1/projects/{PROJECT}/subscriptions/{subscription}"
     found = requests.post(f"{base}:pull", json={"maxMessages": 10, "returnImmediately": True}, timeout=10).json()
     received: list[Any] = found.get("receivedMessages", [])
     if received:
@@ -77,3 +77,39 @@ def test_a_replay_that_names_nothing_or_what_is_not_there_is_refused_with_the_re
     assert ask("replay")[0] == 1
     code, _, told = ask("replay", "12345")
     assert (code, "there is no dead letter 12345" in told) == (1, True)
+
+
+BUCKETS_EVENT = {"eventType": "OBJECT_FINALIZE", "CloudPubSubDeadLetterSourceSubscription": "eventarc-us-sub-001"}
+OF_STORAGE = ("--project", PROJECT, "--topic", "storage-events", "--json")
+
+
+def test_a_buckets_dead_letter_is_replayed_on_the_topic_of_its_trigger(
+    emulator: str, ask: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pubsub.publish(emulator, PROJECT, "storage-events-dead-letter", b"{}", BUCKETS_EVENT)
+    assert cli.main(["dead-letters", "replay", "--all", *OF_STORAGE]) == 1
+    assert "eventarc-us-sub-001, which gave it up, is gone with its trigger" in capsys.readouterr().err
+    base = f"http://{emulator}/v1/projects/{PROJECT}"
+    own = f"projects/{PROJECT}/topics/eventarc-us"
+    requests.put(f"{base}/topics/eventarc-us", json={}, timeout=10).raise_for_status()
+    subscribed = requests.put(f"{base}/subscriptions/eventarc-us-sub-001", json={"topic": own}, timeout=10)
+    subscribed.raise_for_status()
+    assert cli.main(["dead-letters", "replay", "--all", *OF_STORAGE]) == 0
+    (message,) = waiting(emulator, "eventarc-us-sub-001")
+    assert message["attributes"] == {"eventType": "OBJECT_FINALIZE"}
+
+
+def test_a_project_without_a_subscription_is_told_which_and_shown_the_others(
+    emulator: str, ask: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = f"http://{emulator}/v1/projects/half-set-up"
+    dead = "usage-dead-letter"
+    requests.put(f"{base}/topics/{dead}", json={}, timeout=10).raise_for_status()
+    of_topic = {"topic": f"projects/half-set-up/topics/{dead}"}
+    requests.put(f"{base}/subscriptions/{dead}", json=of_topic, timeout=10).raise_for_status()
+    pubsub.publish(emulator, "half-set-up", dead, b"{}", GIVEN_UP)
+    assert cli.main(["dead-letters", "list", "--project", "half-set-up"]) == 1
+    said = capsys.readouterr()
+    assert "1 dead letters" in said.out
+    missing = {line.split("/")[-2].split(";")[0] for line in said.err.splitlines()}
+    assert missing == {f"{topic}-dead-letter" for topic in pubsub.table()["topics"] if topic != "usage"}

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy import bundle, documents, preflight
+from deploy import buckets, bundle, documents, front, preflight
 from tests.contract import gcloud, google_stand_in
 from tests.contract.google_stand_in.functions import given
-from tests.contract.google_stand_in.project import Google
+from tests.contract.google_stand_in.project import NUMBER, Google
 
 pytestmark = [
     pytest.mark.xdist_group("deploy"),
@@ -135,20 +135,35 @@ def test_a_first_deployment_passes_every_setting_and_the_second_changes_nothing(
     assert "nothing is deployed" in second.stderr
 
 
-def test_a_function_that_hears_a_topic_comes_again_waits_long_enough_and_has_a_dead_letter_topic(
+def test_what_hears_events_hears_them_again_is_waited_for_and_has_a_dead_letter_topic_and_this_is_kept_so(
     operator: Operator,
 ) -> None:
-    ran = operator.runs("metrics-ingest")
+    google = operator.google
+    ran = operator.runs("metrics-ingest upload-finalized")
     assert ran.returncode == 0, ran.stderr
-    (created,) = [call for call in operator.google.calls if call.path.endswith("/functions") and call.method == "POST"]
-    trigger = created.body["eventTrigger"]
-    assert trigger["pubsubTopic"] == "projects/prodai-test/topics/usage"
-    assert trigger["retryPolicy"] == "RETRY_POLICY_RETRY"
-    assert trigger["serviceAccountEmail"] == "prodai-trigger@prodai-test.iam.gserviceaccount.com"
-    (subscription,) = operator.google.under("subscriptions/")
-    assert subscription["ackDeadlineSeconds"] == 600
-    assert subscription["deadLetterPolicy"]["deadLetterTopic"] == "projects/prodai-test/topics/usage-dead-letter"
-    assert operator.google.policies.get(f"{US}-run/metrics-ingest") is None  # no stranger may send it events
+    created = [call.body for call in google.calls if call.path.endswith("/functions") and call.method == "POST"]
+    of_bucket, of_topic = (body["eventTrigger"] for body in created)
+    assert of_topic["pubsubTopic"] == "projects/prodai-test/topics/usage"
+    assert of_bucket["eventType"] == "google.cloud.storage.object.v1.finalized"
+    for trigger in (of_topic, of_bucket):
+        assert trigger["retryPolicy"] == "RETRY_POLICY_RETRY"
+        assert trigger["serviceAccountEmail"] == "prodai-trigger@prodai-test.iam.gserviceaccount.com"
+    subscriptions = google.under("subscriptions/")
+    for subscription, topic in zip(subscriptions, ("usage", "storage-events"), strict=True):
+        dead = f"projects/prodai-test/topics/{topic}-dead-letter"
+        assert subscription["ackDeadlineSeconds"] == 600
+        assert subscription["deadLetterPolicy"] == {"deadLetterTopic": dead, "maxDeliveryAttempts": 20}
+        assert subscription["retryPolicy"] == {"minimumBackoff": "10s", "maximumBackoff": "600s"}
+    assert google.policies.get(f"{US}-run/metrics-ingest") is None  # no stranger may send it events
+
+    google.forget()
+    subscriptions[0]["deadLetterPolicy"]["maxDeliveryAttempts"] = 5
+    subscriptions[1]["retryPolicy"]["maximumBackoff"] = "60s"
+    again = operator.runs("metrics-ingest upload-finalized")
+    assert again.stderr.count("nothing is deployed") == 2, again.stderr
+    assert {call.path.partition("/subscriptions/")[1] for call in google.mutations()} == {"/subscriptions/"}
+    assert subscriptions[0]["deadLetterPolicy"]["maxDeliveryAttempts"] == 20
+    assert subscriptions[1]["retryPolicy"]["maximumBackoff"] == "600s"
 
 
 def test_a_canary_takes_its_share_and_can_be_taken_back_promoted_and_rolled_back(operator: Operator) -> None:
@@ -175,6 +190,20 @@ def test_a_canary_takes_its_share_and_can_be_taken_back_promoted_and_rolled_back
     assert json.dumps(google.service(US, "upload")) == untouched  # one function's deployment touches no other
 
 
+def test_rollbacks_go_back_one_by_one_and_never_forward(operator: Operator) -> None:
+    google = operator.google
+    given(google, US, "metrics", public=True, revisions=3)
+    for revision in ("metrics-00002-abc", "metrics-00001-abc"):
+        ran = operator.runs("metrics --rollback")
+        assert ran.returncode == 0, ran.stderr
+        assert google.split(US, "metrics") == {revision: 100}
+    google.forget()
+    none_before = operator.runs("metrics --rollback")
+    assert none_before.returncode == 1
+    assert "metrics in us has no revision before metrics-00001-abc" in none_before.stderr
+    assert google.mutations() == []
+
+
 def test_a_failed_build_ends_with_an_error_and_moves_no_traffic(operator: Operator) -> None:
     given(operator.google, US, "metrics", public=True)
     operator.google.failing_builds.add("metrics")
@@ -185,13 +214,14 @@ def test_a_failed_build_ends_with_an_error_and_moves_no_traffic(operator: Operat
     assert operator.google.split(US, "metrics") == {"metrics-00001-abc": 100}
 
 
-def test_a_revision_that_answers_wrongly_gets_no_traffic(operator: Operator) -> None:
-    given(operator.google, US, "metrics", public=True)
-    operator.google.broken.add("metrics")
-    ran = operator.runs("metrics")
+@pytest.mark.parametrize("name", ["metrics", "metrics-ingest"])
+def test_a_revision_that_answers_wrongly_gets_no_traffic(operator: Operator, name: str) -> None:
+    given(operator.google, US, name, public=name == "metrics")
+    operator.google.broken.add(name)
+    ran = operator.runs(name)
     assert ran.returncode == 1
-    assert "metrics-00002-abc answers 500" in ran.stderr
-    assert operator.google.split(US, "metrics") == {"metrics-00001-abc": 100}
+    assert f"{name}-00002-abc answers 500" in ran.stderr
+    assert operator.google.split(US, name) == {f"{name}-00001-abc": 100}
 
 
 def test_permission_denied_midway_says_what_was_done_and_running_again_completes(operator: Operator) -> None:
@@ -329,7 +359,7 @@ def test_setup_makes_everything_and_after_a_refusal_goes_on_where_it_was(operato
     assert stopped.returncode == 1
     assert "stopped at documents" in stopped.stderr
     assert commands(dry.stdout) == commands(stopped.stderr)  # the dry run had announced them, one by one
-    assert "done:     apis,accounts,topics,buckets,secrets,database,schedule,rights\n" in stopped.stderr
+    assert "done:     apis,accounts,topics,buckets,secrets,database,schedule,watcher,rights\n" in stopped.stderr
 
     (bucket,) = google.under("buckets/")
     assert bucket["iamConfiguration"] == {
@@ -339,7 +369,13 @@ def test_setup_makes_everything_and_after_a_refusal_goes_on_where_it_was(operato
     assert bucket["cors"][0]["origin"] == ["https://app.example", "https://www.example"]
     assert bucket["lifecycle"]["rule"][0]["condition"] == {"age": 30}
     names = {topic["name"].rpartition("/")[2] for topic in google.under("topics/")}
-    assert {f"{name}-dead-letter" for name in names if not name.endswith("-dead-letter")} < names
+    dead = {name for name in names if name.endswith("-dead-letter")}
+    assert dead == {f"{name}-dead-letter" for name in names - dead} | {"storage-events-dead-letter"}
+    assert {subscription["name"].rpartition("/")[2] for subscription in google.under("subscriptions/")} == dead
+    (watcher,) = google.under("uptime/")
+    assert watcher["monitoredResource"]["labels"]["host"] == f"metrics-{NUMBER}.{US}.run.app"
+    assert (watcher["httpCheck"]["path"], watcher["httpCheck"]["useSsl"]) == ("/v1/status", True)
+    assert watcher["period"] == "60s"
     (job,) = google.under("jobs/")
     assert (job["schedule"], job["pubsubTarget"]["topicName"]) == ("* * * * *", f"projects/{PROJECT}/topics/tick")
     roles = {binding["role"] for binding in google.policies[f"projects/{PROJECT}"]["bindings"]}
@@ -357,6 +393,23 @@ def test_setup_makes_everything_and_after_a_refusal_goes_on_where_it_was(operato
         f"firestore/v1/projects/{PROJECT}/databases/(default)/documents/plans/{p}" for p in ("free", "plus", "pro")
     }
     assert rest == {f"firebaserules/v1/projects/{PROJECT}/{what}" for what in ("rulesets", "releases")} | plans
+
+
+def test_setup_puts_right_what_has_drifted_and_what_was_changed(operator: Operator) -> None:
+    google = operator.google
+    keep_only(operator.repository, ["metrics"])
+    table = operator.repository / "functions" / "deployables.json"
+    table.write_text(table.read_text("utf-8").replace('"* * * * *"', '"*/2 * * * *"'))
+    git(operator.repository, "commit", "--quiet", "--all", "--message", "A slower tick")
+    opened = {"uniformBucketLevelAccess": {"enabled": True}, "publicAccessPrevention": "inherited"}
+    rules = {"cors": buckets.cors(SETTINGS["ALLOWED_ORIGINS"]), "lifecycle": buckets.lifecycle()}
+    google.resources["buckets/prodai-test-us"] = {"name": "prodai-test-us", "iamConfiguration": opened, **rules}
+    job = {"name": f"projects/{PROJECT}/locations/{US}/jobs/prodai-tick", "schedule": "* * * * *"}
+    google.resources["jobs/prodai-tick"] = job
+    google.refusals["GET storage/.*/serviceAccount"] = (403, "PERMISSION_DENIED", "the rights are not looked at here")
+    assert "stopped at rights" in operator.runs("setup").stderr
+    assert google.resources["buckets/prodai-test-us"]["iamConfiguration"]["publicAccessPrevention"] == "enforced"
+    assert google.resources["jobs/prodai-tick"]["schedule"] == "*/2 * * * *"
 
 
 def test_one_address_stands_in_front_of_the_functions_and_a_second_run_changes_nothing(operator: Operator) -> None:
@@ -380,6 +433,14 @@ def test_one_address_stands_in_front_of_the_functions_and_a_second_run_changes_n
     again = operator.runs("front", FRONT_DOMAIN="api.example.com")
     assert again.returncode == 0, again.stderr
     assert google.mutations() == []
+
+    moved = operator.runs("front", FRONT_DOMAIN="new.example.com")
+    assert moved.returncode == 0, moved.stderr
+    (made, put) = google.mutations()
+    assert made.body["managed"]["domains"] == ["new.example.com"]
+    assert put.path.endswith("/targetHttpsProxies/prodai")
+    certificates = [link.rpartition("/")[2] for link in put.body["sslCertificates"]]
+    assert certificates == [front.certificate(f"{name}.example.com") for name in ("new", "api")]
 
 
 def test_rules_and_plans_are_put_once_and_changed_rules_leave_the_old_ones_at_hand(

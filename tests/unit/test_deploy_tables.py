@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
-import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploy import delivery, front, policy, preflight, service
+from deploy import buckets, delivery, front, policy, preflight, service
 from shared import settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,14 +163,35 @@ def test_the_revision_before_is_the_newest_ready_one_that_is_older() -> None:
     listed = [revision("d", 4), revision("c", 3, ready="False"), revision("a", 1), revision("b", 2)]
     assert service.older(listed, "d") == "b"
     assert service.older(listed, "a") == ""
+    assert service.before(listed, ["d"], "a") == "a"  # what served before
+    assert service.before(listed, ["b"], "d") == "a"  # never forward
+    assert service.before(listed, ["a", "d"], "a") == "a"  # a canary is what is taken back
+    assert service.before(listed, ["a"], "d") == ""
+
+
+def test_a_bucket_that_was_opened_differs_from_what_setup_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(**configuration: Any) -> str:
+        bucket = {"iamConfiguration": buckets.CLOSED | configuration, "lifecycle": buckets.lifecycle()}
+        monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(bucket)))
+        return buckets.main(["found"])
+
+    monkeypatch.delenv("ALLOWED_ORIGINS", raising=False)
+    wanted = "\n".join(buckets.main([part]) for part in ("cors", "lifecycle", "access"))
+    assert found() == wanted
+    assert found(publicAccessPrevention="inherited") != wanted
+    assert found(uniformBucketLevelAccess={"enabled": False}) != wanted
+
+
+def test_production_has_dead_letters_of_all_topics_and_publishes_on_all_but_the_buckets() -> None:
+    assert "storage-events-dead-letter" in delivery.dead_letters()
+    assert set(delivery.topics()) - set(delivery.own_topics()) == {"storage-events"}
 
 
 @pytest.mark.parametrize("tool", ["shellcheck", "shfmt"])
 def test_the_scripts_are_clean(tool: str) -> None:
-    if shutil.which(tool) is None:
-        pytest.skip(f"{tool} is not installed: Debian's package {tool}")
     options = {"shellcheck": ["--external-sources"], "shfmt": ["-d"]}[tool]
-    checked = subprocess.run([tool, *options, *SCRIPTS], cwd=ROOT, capture_output=True, text=True, check=False)
+    command = str(Path(sys.executable).with_name(tool))  # which came with the packages of development
+    checked = subprocess.run([command, *options, *SCRIPTS], cwd=ROOT, capture_output=True, text=True, check=False)
     assert checked.stdout == ""
     assert checked.returncode == 0
 

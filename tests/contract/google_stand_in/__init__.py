@@ -20,7 +20,7 @@ from tests.contract.google_stand_in.project import Call, Google, Refused
 
 APIS = (
     *("cloudfunctions", "run", "eventarc", "cloudresourcemanager", "pubsub", "serviceusage", "iam", "secretmanager"),
-    *("cloudscheduler", "firestore", "firebaserules", "compute"),
+    *("cloudscheduler", "firestore", "firebaserules", "compute", "monitoring"),
 )
 ROUTES = [*functions.ROUTES, *iam.ROUTES, *resources.ROUTES, *firestore.ROUTES, *compute.ROUTES]
 
@@ -54,7 +54,9 @@ def running(project: str) -> Iterator[tuple[Google, int]]:
             is_json = "json" in self.headers.get("Content-Type", "") and raw
             query = {key: values[0] for key, values in parse_qs(parts.query).items()}
             host = (parts.hostname or "").removesuffix(".googleapis.test")
-            call = Call(self.command, host, unquote(parts.path), query, json.loads(raw) if is_json else raw)
+            authorization = self.headers.get("Authorization", "")
+            body_given = json.loads(raw) if is_json else raw
+            call = Call(self.command, host, unquote(parts.path), query, body_given, authorization)
             status, kind, body = 200, "application/json", b""
             with lock:
                 try:

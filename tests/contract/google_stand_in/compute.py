@@ -23,10 +23,18 @@ def _compute_operation(_: Google, call: Call) -> Json:
     return {"name": "made", "status": "DONE", "selfLink": link, "region": link.removesuffix("/operations/made")}
 
 
+def _patch_proxy(google: Google, call: Call, base: str, name: str) -> Json:
+    google.found(f"compute/{name}").update(call.body)
+    link = f"http://compute.googleapis.test{base}"
+    done = {"name": "made", "status": "DONE", "operationType": "patch"}
+    return {**done, "selfLink": f"{link}/operations/made", "targetLink": f"{link}/{name}"}
+
+
 ROUTES: Routes = [
     ("POST", rf"compute/compute/v1/{P}/.*/operations/made/wait", _compute_operation),
     ("GET", rf"compute/compute/v1/{P}/.*/operations/made", _compute_operation),
     ("GET", rf"compute/compute/v1/{P}/(global|aggregated)/(\w+)", _compute_list),
     ("GET", rf"compute/compute/v1/{P}/(?:global|regions/[\w-]+)/(\w+/[\w-]+)", lambda g, _, n: g.found(f"compute/{n}")),
+    ("PATCH", rf"compute(/compute/v1/{P}/global)/(targetHttpsProxies/[\w-]+)", _patch_proxy),
     ("POST", rf"compute(/compute/v1/{P})/(global|regions/[\w-]+)/(\w+)", _compute_insert),
 ]

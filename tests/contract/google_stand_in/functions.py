@@ -8,6 +8,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 
+from tests.contract.gcloud import IDENTITY_TOKEN
 from tests.contract.google_stand_in.project import NUMBER, Call, Google, Json, P, Routes
 
 
@@ -70,9 +71,10 @@ def _add_trigger(google: Google, region: str, name: str, trigger: Json) -> None:
     full = f"projects/{google.project}/locations/{region}/triggers/{name}-000001"
     subscription = f"projects/{google.project}/subscriptions/eventarc-{region}-{name}-000001-sub-001"
     trigger |= {"trigger": full, "triggerRegion": trigger.get("triggerRegion") or region}
-    transport = {"pubsub": {"topic": trigger.get("pubsubTopic", "its own"), "subscription": subscription}}
+    topic = trigger.get("pubsubTopic") or f"projects/{google.project}/topics/eventarc-{region}-{name}-000001"
+    transport = {"pubsub": {"topic": topic, "subscription": subscription}}
     google.resources[f"triggers/{region}/{name}-000001"] = {"name": full, "transport": transport}
-    subscribed = {"name": subscription, "topic": trigger.get("pubsubTopic"), "ackDeadlineSeconds": 10}
+    subscribed = {"name": subscription, "topic": topic, "ackDeadlineSeconds": 10}
     google.resources.setdefault(f"subscriptions/{subscription.rpartition('/')[2]}", subscribed)
 
 
@@ -143,23 +145,29 @@ def _revisions(google: Google, call: Call, region: str) -> Json:
     return {"apiVersion": "serving.knative.dev/v1", "kind": "RevisionList", "metadata": {}, "items": made}
 
 
-def _visit(google: Google, _: Call, tag: str | None, name: str, region: str, __: str) -> tuple[int, str, bytes]:
-    """Somebody asks the function itself, at its own address or that of a tag."""
+def _visit(google: Google, call: Call, tag: str | None, name: str, region: str, _: str) -> tuple[int, str, bytes]:
+    """Somebody asks the function itself, at its own address or that of a tag. One that hears events drops this one."""
     targets = google.service(region, name)["status"]["traffic"]
     revision = next(t["revisionName"] for t in targets if (t.get("tag") == tag if tag else t.get("percent")))
     made = next(r for r in google.revisions[f"{region}/{name}"] if r["metadata"]["name"] == revision)
     policy = google.policies.get(f"{region}-run/{name}", {})
-    if not any("allUsers" in binding["members"] for binding in policy.get("bindings", [])):
+    public = any("allUsers" in binding["members"] for binding in policy.get("bindings", []))
+    if not public and call.authorization != f"Bearer {IDENTITY_TOKEN}":
         return 403, "text/html", b"Your client does not have permission to get this URL"
     if made["answers"] != 200:
         return 500, "text/plain", b"crash"
+    if not public and call.body == {"message": None}:
+        return 200, "text/html", b"OK"
     return 404, "application/problem+json", b"{}"
 
 
-def given(google: Google, region: str, name: str, *, public: bool) -> None:
-    """A function that an earlier deployment left: one revision, which is tagged and serves by name."""
-    function = {"buildConfig": {}, "serviceConfig": {"environmentVariables": {"BUNDLE": "an older one"}}}
-    _deployed(google, region, name, function)
+def given(google: Google, region: str, name: str, *, public: bool, revisions: int = 1) -> None:
+    """A function that earlier deployments left: the last revision is tagged and serves by name."""
+    function: Json = {"buildConfig": {}, "serviceConfig": {"environmentVariables": {"BUNDLE": "an older one"}}}
+    if not public:
+        function["eventTrigger"] = {"eventType": "google.cloud.pubsub.topic.v1.messagePublished"}
+    for _ in range(revisions):
+        _deployed(google, region, name, function)
     if public:
         google.policies[f"{region}-run/{name}"] = {"bindings": [{"role": "roles/run.invoker", "members": ["allUsers"]}]}
     service = google.service(region, name)
@@ -168,6 +176,9 @@ def given(google: Google, region: str, name: str, *, public: bool) -> None:
         {"revisionName": revision, "percent": 100},
         {"revisionName": revision, "tag": "candidate"},
     ]
+    if revisions > 1:
+        before = google.revisions[f"{region}/{name}"][-2]["metadata"]["name"]
+        service["spec"]["traffic"].append({"revisionName": before, "tag": "previous"})
     _route(service)
 
 
@@ -185,4 +196,5 @@ ROUTES: Routes = [
     ("GET", r"([\w-]+)-run/apis/serving.knative.dev/v1/namespaces/[\w-]+/revisions", _revisions),
     ("GET", rf"eventarc/v1/{P}/locations/([\w-]+)/triggers/([\w-]+)", lambda g, _, r, n: g.found(f"triggers/{r}/{n}")),
     ("GET", r"(?:(\w+)---)?([\w-]+)\.([\w-]+)\.run\.test(/.*)", _visit),
+    ("POST", r"(?:(\w+)---)?([\w-]+)\.([\w-]+)\.run\.test(/.*)", _visit),
 ]

@@ -22,6 +22,7 @@ class Call:
     path: str
     query: Mapping[str, str]
     body: Any
+    authorization: str = ""
 
     @property
     def mutating(self) -> bool:

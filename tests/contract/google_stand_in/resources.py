@@ -1,4 +1,4 @@
-"""Topics and subscriptions, buckets, secrets, scheduled jobs."""
+"""Topics and subscriptions, buckets, secrets, scheduled jobs, checks from outside."""
 
 from __future__ import annotations
 
@@ -37,6 +37,15 @@ def _patch_bucket(google: Google, call: Call, name: str) -> Json:
     return google.resources[f"buckets/{name}"]
 
 
+def _patch_job(google: Google, call: Call, name: str) -> Json:
+    google.found(f"jobs/{name}").update(call.body)
+    return google.resources[f"jobs/{name}"]
+
+
+def _uptime_check(google: Google, call: Call, _: str) -> Json:
+    return {**call.body, "name": f"projects/{google.project}/uptimeCheckConfigs/{len(google.under('uptime/')) + 1}"}
+
+
 ROUTES: Routes = [
     ("GET", rf"pubsub/v1/{P}/subscriptions/([\w-]+)", lambda g, _, name: g.found(f"subscriptions/{name}")),
     ("PATCH", rf"pubsub/v1/{P}/subscriptions/([\w-]+)", _patch_subscription),
@@ -54,4 +63,8 @@ ROUTES: Routes = [
     ("POST", rf"secretmanager/v1/{P}/secrets", kept("secrets", _secret)),
     ("GET", rf"cloudscheduler/v1/{P}/locations/[\w-]+/jobs", listed("jobs", "jobs")),
     ("POST", rf"cloudscheduler/v1/{P}/locations/[\w-]+/jobs", kept("jobs", _named_by_body)),
+    ("GET", rf"cloudscheduler/v1/{P}/locations/[\w-]+/jobs/([\w-]+)", lambda g, _, name: g.found(f"jobs/{name}")),
+    ("PATCH", rf"cloudscheduler/v1/{P}/locations/[\w-]+/jobs/([\w-]+)", _patch_job),
+    ("GET", rf"monitoring/v3/{P}/uptimeCheckConfigs", listed("uptime", "uptimeCheckConfigs")),
+    ("POST", rf"monitoring/v3/{P}/uptimeCheckConfigs", kept("uptime", _uptime_check)),
 ]
