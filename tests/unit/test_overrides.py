@@ -177,11 +177,14 @@ def test_where_google_refuses_it_is_tried_again_later(world: World, monkeypatch:
     assert scaling.reconcile({}, {"chat": 3}) == {}
 
 
-def test_dead_letters_are_counted_and_left_where_they_are(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_letters_are_counted_and_left_where_they_are(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     two = {"receivedMessages": [{"ackId": "1"}, {"ackId": "2"}]}
     google = Google({"track-queued-dead-letter:pull": two, "storage-events-dead-letter:pull": 404})
     monkeypatch.setattr(googleapi, "call", google)
     assert REAL_COUNTED() == {"track-queued": 2}
+    assert "there is no subscription storage-events-dead-letter" in capsys.readouterr().out
     given_back = [body for _, url, body in google.calls if url.endswith("track-queued-dead-letter:modifyAckDeadline")]
     assert given_back == [{"ackIds": ["1", "2"], "ackDeadlineSeconds": 0}]
     assert not any(":acknowledge" in url for _, url, _ in google.calls)
