@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test chaos up check bench lock clean
+.PHONY: demo test chaos long fuzz mutations schedules up check bench lock clean
 
 demo: .venv/.installed
 	@$(BIN)/prodai demo $(if $(FILE),"$(FILE)")
@@ -13,6 +13,22 @@ test: .venv/.installed
 # All faults on the local cloud, about seven minutes; writes docs/faults.md.
 chaos: .venv/.installed
 	@CHAOS=full UPDATE_DOCS=1 $(BIN)/pytest tests/chaos
+
+# What `make test` takes a sample of, in full, one after another, before a release; each takes some minutes:
+# - fuzz: 2,000 damaged sound files, and a small one that decodes to hours against the limits of production
+# - mutations: every fault put into the security rules, one at a time, must be noticed (needs Firestore's emulator)
+# - schedules: 10,000 schedules of requests against the limits, 5,000 steps of the waiting jobs (needs a Redis)
+long: fuzz mutations schedules
+
+fuzz: .venv/.installed
+	@PRODAI_FUZZ_FILES=2000 $(BIN)/pytest --timeout 3600 tests/unit/test_engine_fuzz.py
+
+mutations: .venv/.installed
+	@$(BIN)/python -m tests.rules.mutations 1
+
+schedules: .venv/.installed
+	@LIMIT_SCHEDULES=10000 $(BIN)/pytest --timeout 3600 tests/contract/test_limits.py
+	@WAITING_STEPS=5000 $(BIN)/pytest --timeout 3600 tests/contract/test_waiting.py
 
 up: .venv/.installed
 	@$(BIN)/prodai up

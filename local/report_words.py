@@ -26,8 +26,8 @@ _WORDS = {
     "first": ("first: {title}", "primeiro: {title}"),
     "andThen": ("and then: {titles}", "e depois: {titles}"),
     "truncated": (
-        "The file ends early or is damaged: measured is what could be read.",
-        "O arquivo termina antes da hora ou está danificado: foi medido o que deu para ler.",
+        "The file ends early or is damaged, or another is joined on: measured is what could be read.",
+        "O arquivo termina antes da hora, está danificado ou traz outro emendado: foi medido o que deu para ler.",
     ),
     "reduced": (
         "Reduced analysis: score, loudness and true peak only. The rest is withheld by the plan's monthly limit.",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import analysis  # noqa: F401  # before any test loads numpy: one thread for its linear algebra, as in production
 from local import emulators
 from tests.cloud import LocalCloud, alive, end_cloud, end_guards, start_cloud
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,11 @@ def pink(seconds: float, rate: int = 44_100, channels: int = 2, seed: int = 1) -
 
 def song(seconds: float, rate: int = 44_100, channels: int = 2, seed: int = 1) -> Audio:
     """Something with the statistics of music: pink noise in sections of different levels, hits, a bass, a limiter."""
+    return _song(seconds, rate, channels, seed).copy()
+
+
+@lru_cache(16)
+def _song(seconds: float, rate: int, channels: int, seed: int) -> Audio:
     rng = np.random.default_rng(seed)
     audio = pink(seconds, rate, channels, seed).astype(np.float64)
     time_s = np.arange(len(audio)) / rate

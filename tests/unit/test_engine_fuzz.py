@@ -1,6 +1,7 @@
-"""Damaged files of every format: no crash, no hang, no NaN; each gives a result or a typed error.
+"""Damaged and malicious files: no crash, no hang, no NaN, no flood of memory; each gives a result or a typed error.
 
 PRODAI_FUZZ_FILES sets how many (2,000 take some minutes); a file is made from its number, so a failure can be repeated.
+With 1,000 and more, the file that decodes to hours meets the limits of production in full; the suite's meets a part.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -16,12 +19,16 @@ import pytest
 
 from analysis.engine import analyse
 from analysis.errors import AnalysisError
+from analysis.stream import Limits
 from tests.unit.signals import song, written
 
 FILES = int(os.environ.get("PRODAI_FUZZ_FILES", "60"))
 CODES = {"unreadable", "empty", "too-long", "too-many-channels", "unsupported-rate"}
 SLOWEST_S = 30.0
 MOST_GROWTH_MIB = 96
+BOMB_SHARE = 1 if FILES >= 1000 else 24
+BOMB_RATE_HZ, BOMB_BLOCK = 8_000, 65_535
+MOST_MIB_OF_A_BOMB = 128
 KINDS = ("wav", "aiff", "flac", "mp3", "ogg", "wav24", "wavfloat", "opus", "surround", "id3")
 
 
@@ -88,3 +95,49 @@ def test_damaged_files_give_a_result_or_a_typed_error(originals: dict[str, bytes
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown < MOST_GROWTH_MIB, f"{grown:.0f} MiB more"
     assert FILES / 4 < measured < FILES
+
+
+BOMBED = """
+import json, resource, sys
+from analysis.engine import analyse
+from analysis.errors import AnalysisError
+from analysis.stream import Limits
+try:
+    code = analyse(sys.argv[1], measures=("loudness",), limits=Limits(int(sys.argv[2])))["file"]
+except AnalysisError as error:
+    code = error.code
+print(json.dumps([code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+"""
+
+
+def test_a_small_file_that_decodes_to_hours_is_refused_while_reading_and_in_little_memory(tmp_path: Path) -> None:
+    most_frames = Limits().max_frames_x_channels // BOMB_SHARE
+    path = tmp_path / "bomb.flac"
+    path.write_bytes(flac_of_silence(most_frames // BOMB_BLOCK + 2))
+    assert path.stat().st_size < 400_000
+    assert most_frames > 1.5 * 3600 * BOMB_RATE_HZ
+    between = ["sh", "-c", '"$@" && :', "sh"]  # a process's peak memory counts from what its parent had
+    command = [*between, sys.executable, "-c", BOMBED, str(path), str(most_frames)]
+    code, peak_mib = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    assert code == "too-long"
+    assert peak_mib < MOST_MIB_OF_A_BOMB
+
+
+def flac_of_silence(blocks: int) -> bytes:
+    """Mono, 16 bits, of blocks as long as they may be (RFC 9639), 15 bytes each: all the same one."""
+    packed = BOMB_RATE_HZ << 44 | 15 << 36  # one channel, length unknown
+    information = BOMB_BLOCK.to_bytes(2, "big") * 2 + bytes(6) + packed.to_bytes(8, "big") + bytes(16)
+    head = bytes((0xFF, 0xF8, 0x74, 0x08, 0)) + (BOMB_BLOCK - 1).to_bytes(2, "big")
+    block = head + bytes((crc(head, 0x07, 8),)) + bytes(3)  # a subframe that is constant, and its value
+    block += crc(block, 0x8005, 16).to_bytes(2, "big")
+    return b"fLaC\x80" + len(information).to_bytes(3, "big") + information + block * blocks
+
+
+def crc(content: bytes, polynomial: int, bits: int) -> int:
+    value = 0
+    for byte in content:
+        value ^= byte << (bits - 8)
+        for _ in range(8):
+            value = value << 1 ^ (polynomial if value >> (bits - 1) else 0)
+            value &= (1 << bits) - 1
+    return value

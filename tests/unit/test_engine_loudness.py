@@ -89,7 +89,7 @@ def test_tech_3341_case_9_short_term_is_constant_over_bursts_that_fill_3_s(rate:
 
 @pytest.mark.parametrize("rate", RATES)
 def test_tech_3341_case_10_short_term_catches_3_s_wherever_they_begin(rate: int) -> None:
-    for i in range(20) if rate == 44_100 else (0, 1, 19):
+    for i in range(20):
         found = windows_lufs(*in_phase([(i * 0.15, SILENCE), (3, -23), (1, SILENCE)], rate), 300)
         assert found.max() == pytest.approx(-23.0, abs=0.1)
 
@@ -120,8 +120,10 @@ def test_tech_3342_the_range_of_steps_is_their_distance(levels: tuple[float, ...
 
 @pytest.mark.parametrize(("rate", "tolerance"), [(44_100, 0.01), (48_000, 0.01), (96_000, 0.02)])
 def test_a_full_scale_tone_of_997_hz_in_one_channel_reads_3_01_below(rate: int, tolerance: float) -> None:
-    audio = only(0, 2, tone(0, 5, rate, hz=997.0))
-    assert loudness(audio, rate)["integratedLufs"] == pytest.approx(-3.01, abs=tolerance + 0.005)
+    audio = only(0, 2, tone(0, 2, rate, hz=997.0))
+    steady = windows_lufs(audio, rate, (1.0, 1.0), 40)[60:]  # as measured, before a result's two decimals
+    assert steady == pytest.approx(-3.01, abs=tolerance)
+    assert loudness(audio, rate)["integratedLufs"] == pytest.approx(steady.mean(), abs=0.006)
 
 
 def test_the_filter_is_the_one_in_the_standards_tables_at_48_khz() -> None:

@@ -48,6 +48,20 @@ def test_each_platform_follows_its_rule(
     assert (found["gainDb"], found["playsAtLufs"]) == (gain_db, plays_at_lufs)
 
 
+@pytest.mark.parametrize(
+    ("lufs", "note"),
+    [
+        (-9.0, "fits the set"),
+        (-10.0, "fits the set"),
+        (-8.0, "fits the set"),
+        (-10.1, "1.1 dB below the set"),
+        (-7.9, "1.1 dB above the set"),
+    ],
+)
+def test_a_club_takes_what_is_within_1_lu_of_its_level(lufs: float, note: str) -> None:
+    assert row("Club, Beatport", lufs, -1.5)["note"] == f"not normalised: {note}"
+
+
 def test_without_loudness_nothing_is_predicted() -> None:
     for p in predictions(None, -3):
         assert (p["gainDb"], p["playsAtLufs"], p["note"]) == (None, None, "loudness not known")

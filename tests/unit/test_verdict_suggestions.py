@@ -87,6 +87,19 @@ def test_a_band_far_off_sends_one_back_to_the_mix() -> None:
     )
 
 
+def test_the_advice_takes_its_numbers_from_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = loud_master()
+    result["spectrum"]["bands"] = dict(GENRES["pop"].bands_db)
+    result["spectrum"]["bands"]["bass"] += 6.0
+    assert "Q 0.8), -4.0 dB" in suggestions(result, "pop")["bass"]["action"]
+    others = {"eqMostDb": 5.0, "eqStepDb": 0.5, "eqQ": 1.4, "deepLimitingFromDb": 5.5}
+    monkeypatch.setattr("analysis.verdict.suggestions.ADVICE", others)
+    assert "Q 1.4), -5.0 dB" in suggestions(result, "pop")["bass"]["action"]
+    quiet = quiet_acoustic()
+    quiet["loudness"]["truePeakDbtp"] = -2.0
+    assert suggestions(quiet, "acoustic")["integratedLufs"]["action"].startswith("Push the limiter's input by 6.0 dB")
+
+
 def test_nobody_is_told_to_boost_the_sub_of_a_guitar() -> None:
     assert "sub" not in suggestions(quiet_acoustic(), "acoustic")
 

@@ -11,7 +11,7 @@ import pytest
 
 import analysis.verdict
 from analysis.verdict import GENRES, UnknownGenre, judge
-from analysis.verdict.tables import METRICS, PLATFORMS, SCORING, TEXTS, THIRD_OCTAVES_HZ
+from analysis.verdict.tables import CEILING_DBTP, METRICS, PLATFORMS, SCORING, TEXTS, THIRD_OCTAVES_HZ
 from benchmarks import genre_targets
 from shared.genres import GENRES as OFFERED
 from tests.unit.results import loud_master
@@ -44,6 +44,15 @@ def test_every_target_names_a_source_that_the_table_explains() -> None:
         assert all(target["source"] in genres["sources"] for target in genre["targets"].values())
     assert all(metric["source"] in metrics["sources"] for metric in metrics["metrics"].values())
     assert all(platform["source"] and platform["trust"] in ("official", "secondary") for platform in PLATFORMS)
+
+
+def test_every_number_of_the_advice_stands_in_the_tables_with_a_source() -> None:
+    advice = table("scoring")["advice"]
+    assert all(row["value"] > 0 and row["source"] for row in advice.values())
+    assert METRICS["truePeakDbtp"].target == CEILING_DBTP == -1.0
+    judged = [p for p in PLATFORMS if p["rule"] == "none"]
+    assert judged
+    assert all(p["fitsWithinLu"] > 0 and "1 LU either way" in p["source"] for p in judged)
 
 
 def test_club_genres_stand_where_the_plan_has_them() -> None:

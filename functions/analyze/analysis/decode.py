@@ -11,8 +11,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from analysis.container import ends_early, mp3_frames_known, refused_format
+from analysis.container import ends_early, refused_format
 from analysis.errors import AnalysisError
+from analysis.joined import FirstPart, another_follows, first_part_bytes, mp3_head
 from analysis.layout import channel_weights
 from analysis.pcm import ffi, reader, snd
 from analysis.stderr import c_stderr_muted
@@ -43,7 +44,8 @@ class Decoder:
         with ExitStack() as opened:
             self._file: FileIO = opened.enter_context(path.open("rb", buffering=0))
             opened.enter_context(c_stderr_muted())
-            self._sound = opened.enter_context(_open(self._file))
+            self._first_bytes = first_part_bytes(self._file)
+            self._sound = opened.enter_context(_open(self._file, self._first_bytes))
             self._opened = opened.pop_all()
         self.format = ACCEPTED[self._sound.format]
         self.codec: str = self._sound.subtype
@@ -78,11 +80,15 @@ class Decoder:
             self.replaced += _replace_insane(buffer[:got])
         return got
 
+    def joined(self) -> bool:
+        """Whether another track stands behind the one that is read; asked after the last read."""
+        return self._first_bytes is not None or another_follows(self._file, self.size_bytes, self._sound.format)
+
     def truncated(self) -> bool:
-        """Whether something is missing or could not be decoded; asked after the last read."""
+        """Whether something of the track is missing or could not be decoded; asked after the last read."""
         if self._failed or ends_early(self._file, self.size_bytes, self._sound.format):
             return True
-        if self.format == "MP3" and not mp3_frames_known(self._file):
+        if self.format == "MP3" and mp3_head(self._file) is None:
             return False
         spared = _OGG_SHORTFALL_S * self.sample_rate_hz if self.format == "OGG" else 0
         return self.frames_read < self.frames - spared
@@ -108,15 +114,22 @@ def _size(path: Path) -> int:
     return size
 
 
-def _open(file: FileIO) -> soundfile.SoundFile:
-    """By content only: opened by number, libsndfile sees no name, and the same bytes are the same track."""
+def _open(file: FileIO, first_bytes: int | None) -> soundfile.SoundFile:
+    """By content only: opened by number, libsndfile sees no name, and the same bytes are the same track.
+
+    first_bytes: how many to show, where another track follows; with both before it libsndfile gives up.
+    """
+    file.seek(0)
     head = file.read(16)
     file.seek(0)
     refused = refused_format(head)
     if refused:
         raise AnalysisError("unreadable", f"The file is {refused}, which cannot be read. {_ADVICE}")
     try:
-        sound = soundfile.SoundFile(file.fileno(), closefd=False)
+        if first_bytes is None:
+            sound = soundfile.SoundFile(file.fileno(), closefd=False)
+        else:
+            sound = soundfile.SoundFile(FirstPart(file, first_bytes))
     except (soundfile.SoundFileError, TypeError, ValueError) as error:
         raise AnalysisError("unreadable", f"The file is damaged, or no audio at all. {_ADVICE}") from error
     if sound.format not in ACCEPTED:

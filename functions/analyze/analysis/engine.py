@@ -10,7 +10,6 @@ Errors: AnalysisError, always and only (and whatever `on_progress` raises).
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import threading
 from collections.abc import Callable, Collection
@@ -24,7 +23,7 @@ from analysis.measures.base import Measure, Stream
 from analysis.measures.bit_depth import BitDepth
 from analysis.stream import Limits, blocks, stream_of
 
-ENGINE_VERSION = "1.1.0"
+ENGINE_VERSION = "1.2.0"
 """Part of every result; a change of any value that the engine gives changes it."""
 
 # By section of the result: the class, imported when asked for.
@@ -99,6 +98,7 @@ def _measure(name: str, stream: Stream) -> Measure:
 
 
 def _file(decoder: Decoder, frames: int, used_bits: int | None) -> tuple[dict[str, Any], dict[str, str]]:
+    joined = decoder.joined()
     file = {
         "format": decoder.format,
         "codec": decoder.codec,
@@ -108,14 +108,16 @@ def _file(decoder: Decoder, frames: int, used_bits: int | None) -> tuple[dict[st
         "effectiveBitDepth": used_bits,
         "durationS": round(frames / decoder.sample_rate_hz, 3),
         "sizeBytes": decoder.size_bytes,
-        "truncated": decoder.truncated(),
+        "truncated": joined or decoder.truncated(),
     }
     notes = {}
     if decoder.bit_depth is None:
         notes = dict.fromkeys(("file.bitDepth", "file.effectiveBitDepth"), "a lossy format has no bit depth")
     elif used_bits is None:
         notes["file.effectiveBitDepth"] = "the track is silent"
-    if file["truncated"]:
+    if joined:
+        notes["file.truncated"] = "another track is joined on behind the first; only the first was measured"
+    elif file["truncated"]:
         notes["file.truncated"] = "the file ends early or is damaged; only what could be decoded was measured"
     if decoder.replaced:
         limit = f"not finite or beyond ±{INSANE:g}"
@@ -140,6 +142,8 @@ class _Digest:
         return self._hex
 
     def _run(self) -> None:
+        import hashlib  # while the first block is decoded
+
         try:
             with self._path.open("rb") as file:
                 self._hex = hashlib.file_digest(file, "sha256").hexdigest()

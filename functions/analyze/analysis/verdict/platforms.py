@@ -71,7 +71,7 @@ def _what_happens(platform: Mapping[str, Any], integrated_lufs: float | None, ga
         return both("platforms", "noPeak")
     wanted = platform["targetLufs"] - integrated_lufs
     if platform["rule"] == "none":
-        return _club(wanted)
+        return _club(wanted, platform["fitsWithinLu"])
     if gain < -_UNHEARD_DB:
         return both("platforms", "down")
     if wanted <= _UNHEARD_DB:
@@ -85,7 +85,7 @@ def _what_happens(platform: Mapping[str, Any], integrated_lufs: float | None, ga
     return both("platforms", "up")
 
 
-def _club(wanted: float) -> dict[str, str]:
-    if abs(wanted) <= 1:
+def _club(wanted: float, within_lu: float) -> dict[str, str]:
+    if abs(wanted) <= within_lu:
         return both("platforms", "clubFits")
     return both("platforms", "clubQuiet" if wanted > 0 else "clubLoud", missing=number(abs(wanted)))

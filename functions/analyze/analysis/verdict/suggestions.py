@@ -6,14 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.verdict.score import status
-from analysis.verdict.tables import LOCALES, METRICS, SCORING, Metric, Names
+from analysis.verdict.tables import ADVICE, CEILING_DBTP, LOCALES, METRICS, SCORING, Metric, Names
 from analysis.verdict.texts import Field, both, number
-
-CEILING_DBTP = -1.0
-_DEEP_LIMITING_DB = 4.0  # a limiter that takes off more in one go is heard
-_MOST_EQ_DB = 4.0  # more than this on the master is a mix to redo
-_EQ_STEP_DB = 0.5
-_EQ_Q = 0.8
 
 
 def suggestions(
@@ -80,7 +74,7 @@ def _way_to_louder(comparison: Mapping[str, Any], result: Mapping[str, Any]) -> 
     limiting_db = peak - comparison["delta"] - CEILING_DBTP
     if limiting_db <= 0:
         return "lowClean"
-    return "lowDeep" if limiting_db > _DEEP_LIMITING_DB else "low"
+    return "lowDeep" if limiting_db > ADVICE["deepLimitingFromDb"] else "low"
 
 
 def _fields(
@@ -112,7 +106,8 @@ def _fields(
 
 
 def _eq_fields(metric: Metric, eq: Mapping[str, Any], off: float) -> dict[str, Field]:
-    move = max(_EQ_STEP_DB, round(min(off, _MOST_EQ_DB) / _EQ_STEP_DB) * _EQ_STEP_DB)
+    step_db = ADVICE["eqStepDb"]
+    move = max(step_db, round(min(off, ADVICE["eqMostDb"]) / step_db) * step_db)
     hz = eq["hz"]
     where = {
         locale: f"{number(hz / 1000, 1 if hz % 1000 else 0).written(locale)} kHz" if hz >= 1000 else f"{hz} Hz"
@@ -121,7 +116,7 @@ def _eq_fields(metric: Metric, eq: Mapping[str, Any], off: float) -> dict[str, F
     return {
         "band": both("bands", metric.id),
         "instruments": both("instruments", metric.id),
-        "filter": both("filters", eq["shape"], hz=where, q=number(_EQ_Q)),
+        "filter": both("filters", eq["shape"], hz=where, q=number(ADVICE["eqQ"])),
         "move": number(move),
     }
 

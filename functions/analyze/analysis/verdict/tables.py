@@ -96,10 +96,10 @@ def _genre(genre_id: str, row: Mapping[str, Any]) -> Genre:
     )
 
 
-_GENRES = _table("genres")
+_GENRES, _METRICS = _table("genres"), _table("metrics")["metrics"]
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
-    {metric_id: _metric(metric_id, row) for metric_id, row in _table("metrics")["metrics"].items()}
+    {metric_id: _metric(metric_id, row) for metric_id, row in _METRICS.items()}
 )
 GENRES: Mapping[str, Genre] = MappingProxyType(
     {genre_id: _genre(genre_id, row) for genre_id, row in _GENRES["genres"].items()}
@@ -107,6 +107,8 @@ GENRES: Mapping[str, Genre] = MappingProxyType(
 DEFAULT_GENRE: str = _GENRES["default"]
 THIRD_OCTAVES_HZ: tuple[float, ...] = tuple(_GENRES["thirdOctavesHz"])
 SCORING = _table("scoring")
+CEILING_DBTP: float = _METRICS["truePeakDbtp"]["target"]
+ADVICE: Mapping[str, float] = MappingProxyType({name: row["value"] for name, row in SCORING["advice"].items()})
 PLATFORMS: list[dict[str, Any]] = _table("platforms")["platforms"]
 TEXTS = _table("texts")
 
