@@ -12,7 +12,7 @@ import asyncio
 import random
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 
 import pytest
@@ -24,6 +24,7 @@ from assistant.guard import Guard
 from assistant.language import Locale
 from assistant.pieces import Text
 from assistant.sentence_stream import sentences
+from assistant.wording import plain
 from benchmarks.chat import catalogue
 from shared.plans import plans
 from tests.contract.chat_with_models import ANALYSES, GOOD, LONG, answer, asked, bench
@@ -32,11 +33,19 @@ from tests.contract.scripted_model import said
 from tests.contract.test_model_costs import mixed
 
 LEAVERS = 100
-CLAIMS: Mapping[Locale, str] = {"en": "Your {} is {}.", "pt-BR": "Na sua faixa, {} está em {}."}
+CLAIMS: Mapping[Locale, Sequence[str]] = {
+    "en": (
+        "Your {name} is {value} {unit}.",
+        "{name} ({unit}): {value}",
+        "{name} in {unit} = {value}",
+        "{name}: {value}",
+    ),
+    "pt-BR": ("Na sua faixa, {name} está em {value} {unit}.", "{name} ({unit}): {value}", "{name}: {value}"),
+}
 
 
 def number_check() -> None:
-    """All that the advisor says, true; then every measured value told of its metric, moved by 3 to 40 %."""
+    """All that the advisor says, and every measured value in each way of telling it, true; then moved by 3 to 40 %."""
     from assistant.advisor import answer as advised
 
     told = struck = false = passed = 0
@@ -44,27 +53,32 @@ def number_check() -> None:
         guard = Guard(case.analyses, case.locale, prompt.RULES)
         for sentence in sentences(advised(case.question, case.analyses, locale=case.locale, history=case.history)):
             told, struck = told + 1, struck + guard.invented(sentence)
-    for guard, claim in false_claims():
-        false, passed = false + 1, passed + (not guard.invented(claim))
+    for guard, claim, true in claims():
+        if true:
+            told, struck = told + 1, struck + guard.invented(claim)
+        else:
+            false, passed = false + 1, passed + (not guard.invented(claim))
     print(f"true sentences struck                  {struck} of {told}")
     print(f"false claims of a metric's value shown {passed} of {false} ({100 * passed / false:.1f} %)")
 
 
-def false_claims() -> Iterator[tuple[Guard, str]]:
+def claims() -> Iterator[tuple[Guard, str, bool]]:
+    """What can be claimed of the measured values, and whether it is true."""
     drawn = random.Random(3)
     for row in ANALYSES.values():
         named = NamedAnalysis(row["name"], "track", row["analysis"])
-        for locale, phrase in CLAIMS.items():
+        for locale, phrases in CLAIMS.items():
             guard = Guard([named], locale, prompt.RULES)
             for reading in Track(named).readings:
                 metric = reading.metric
                 if reading.value is None or metric.unit in ("", "bit"):
                     continue
-                for _ in range(4):
+                for phrase in phrases:
                     moved = reading.value * (1 + drawn.choice((-1, 1)) * drawn.uniform(0.03, 0.4))
-                    if round(moved, metric.decimals) != round(reading.value, metric.decimals):
-                        value = f"{moved:.{metric.decimals}f} {metric.unit}"
-                        yield guard, phrase.format(metric.label[locale], value)
+                    for value in (reading.value, moved):
+                        written = plain(value, metric.decimals, locale)
+                        true = written == plain(reading.value, metric.decimals, locale)
+                        yield guard, phrase.format(name=metric.label[locale], value=written, unit=metric.unit), true
 
 
 async def leaving(port: int, patch: pytest.MonkeyPatch) -> None:

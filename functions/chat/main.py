@@ -12,13 +12,12 @@ from typing import Any
 import functions_framework
 import functions_framework.aio
 
-from assistant import answers, conversations, images, journal
+from assistant import answers, conversations, journal
+from assistant.bodies import Bodies
 from assistant.production import Productions, Work
-from assistant.questions import Question, question
 from assistant.streaming import OpenStream, StreamedResponse, wants_json
-from assistant.threads import in_thread
 from shared import events, http
-from shared.http import Answer, Endpoint, Request
+from shared.http import Answer, Endpoint, Incoming
 from shared.settings import settings_or_exit
 
 settings_or_exit()
@@ -27,13 +26,13 @@ OPENS_AFTER_S = 0.25  # a refusal known by then is told by the status, a later o
 CLIENT_LEFT = 499  # what proxies log for it; nobody receives it
 WORK = Work(conversations.ask, answers.pieces, conversations.keep, conversations.stored, journal.read)
 PRODUCTIONS = Productions(WORK, journal.Journal(journal.append))
+BODIES = Bodies()
 
 
-async def _ask(request: Request) -> Answer:
+async def _ask(request: Incoming) -> Answer:
     caller, headers = await http.admit_async(request, "chat")
-    large = len(request.body) > http.LARGEST_BODY_BYTES  # with pictures, which take a while to check
-    asked = await in_thread(_question, request) if large else _question(request)
-    listener = PRODUCTIONS.listen(conversations.named(caller, asked, request.headers))
+    asked = await BODIES.question(request)
+    listener = PRODUCTIONS.listen(conversations.named(caller, asked, request.headers, request.arrived))
     try:
         await (listener.ended() if wants_json(request) else listener.accepted(OPENS_AFTER_S))
     except BaseException:
@@ -42,11 +41,8 @@ async def _ask(request: Request) -> Answer:
     if not wants_json(request):
         return OpenStream(listener, headers)
     listener.close()
+    listener.answered()
     return http.json_answer(200, listener.draft.as_json(), headers)
-
-
-def _question(request: Request) -> Question:
-    return question(request.json(images.LARGEST_BODY_BYTES))
 
 
 ENDPOINTS = (Endpoint("POST", "/v1/chat", _ask),)
@@ -54,8 +50,9 @@ ENDPOINTS = (Endpoint("POST", "/v1/chat", _ask),)
 
 @functions_framework.aio.http
 async def chat(request: Any) -> Any:
-    responding = asyncio.ensure_future(http.respond_async(await http.from_starlette(request), ENDPOINTS))
-    gone = asyncio.ensure_future(_gone(request.receive))
+    incoming = http.from_starlette(request)
+    responding = asyncio.ensure_future(http.respond_async(incoming, ENDPOINTS))
+    gone = asyncio.ensure_future(_gone(incoming.whole, request.receive))
     await asyncio.wait({responding, gone}, return_when=asyncio.FIRST_COMPLETED)
     if not responding.done():
         responding.cancel()
@@ -67,8 +64,9 @@ async def chat(request: Any) -> Any:
     return http.to_starlette(answer)
 
 
-async def _gone(receive: Callable[[], Awaitable[Any]]) -> None:
-    """Ends when the client has left."""
+async def _gone(whole: asyncio.Event, receive: Callable[[], Awaitable[Any]]) -> None:
+    """Ends when the client has left. Until the body is whole, whoever reads it notices."""
+    await whole.wait()
     while (await receive())["type"] != "http.disconnect":
         pass
 

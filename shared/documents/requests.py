@@ -21,6 +21,11 @@ def bind(uid: str, message_id: str, digest: str) -> str:
     try:
         reference.create(bound, retry=None, timeout=DEADLINE_S)
     except (exceptions.AlreadyExists, exceptions.Conflict):
-        snapshot = reference.get(retry=None, timeout=DEADLINE_S)
-        return str(snapshot.get("digest")) if snapshot.exists else digest
+        return bound_to(uid, message_id) or digest
     return digest
+
+
+def bound_to(uid: str, message_id: str) -> str | None:
+    """The digest of the request that a user's message is bound to; None where no key named it."""
+    snapshot = clients.firestore().document(f"requests/{uid}_{message_id}").get(retry=None, timeout=DEADLINE_S)
+    return str(snapshot.get("digest")) if snapshot.exists else None

@@ -18,6 +18,7 @@ from assistant import answering
 from assistant.conversations import Asked
 from assistant.facts import NamedAnalysis
 from assistant.models import completions
+from assistant.models import ledger as ledger_module
 from assistant.models.completions import Deadlines
 from assistant.models.ledger import Entry, Ledger
 from assistant.models.service import Models
@@ -98,6 +99,7 @@ async def bench(
     scripted = ScriptedModel()
     kept: dict[str, Any] = {}
     patch.setattr(completions, "DRAIN_S", 5.0)  # a busy machine is no reason to miss a token
+    patch.setattr(ledger_module, "GIVE_BACK_AFTER_S", (0.0, 0.0, 0.0))
     patch.setattr(cache, "get", kept.get)
     patch.setattr(cache, "put", lambda key, value, ttl_s: kept.__setitem__(key, value))
     async with scripted.running():

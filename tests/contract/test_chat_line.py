@@ -24,6 +24,7 @@ from assistant.streaming import KEEP_ALIVE_S
 from local.client import server_sent_events
 from shared import http, settings
 from shared.identity import Caller
+from shared.problems import Problem
 from tests.contract.chat_with_models import ENVIRONMENT, GOOD, ROOT, TRACK, Bench, bench, until
 from tests.contract.scripted_model import Script, said
 
@@ -74,6 +75,17 @@ class Service:
         finally:
             writer.close()
             await writer.wait_closed()
+
+    @asynccontextmanager
+    async def headed(self, headers: dict[str, str], body: bytes = b"") -> AsyncIterator[asyncio.StreamReader]:
+        """A client that has sent the head of a request, and of its body only this."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        head = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "test", **headers}.items())
+        writer.write(f"POST /v1/chat HTTP/1.1\r\n{head}\r\n".encode() + body)
+        try:
+            yield reader
+        finally:
+            writer.transport.abort()
 
 
 Test = Callable[[Service], Awaitable[None]]
@@ -158,6 +170,28 @@ async def test_the_first_words_arrive_before_the_model_has_written_the_last(serv
     assert names[0] == "message.start"
     assert names[-2:] == ["usage", "done"]
     assert "".join(data["text"] for name, data in events(seen) if name == "delta") == GOOD
+
+
+@with_service
+async def test_who_is_not_let_in_is_told_so_before_the_body_is_read(service: Service) -> None:
+    async def refused(*_: object) -> tuple[Caller, dict[str, str]]:
+        raise Problem("unauthenticated", "Sign in.")
+
+    http.admit_async = refused  # type: ignore[assignment]  # with_service has put its own there, and puts the true one back
+    async with service.headed({"Content-Length": "30000000"}) as reader:
+        assert b" 401 " in await read_until(reader, b"\r\n")
+
+
+@with_service
+async def test_a_body_that_is_too_large_is_refused_by_its_announced_length_or_as_soon_as_it_is(
+    service: Service,
+) -> None:
+    async with service.headed({"Content-Length": "40000000"}) as reader:
+        answer = await read_until(reader, b'"code": "too-large"')
+    assert b" 413 " in answer
+    chunk = b"100000\r\n" + bytes(0x100000) + b"\r\n"
+    async with service.headed({"Transfer-Encoding": "chunked"}, chunk * 31) as reader:
+        assert b" 413 " in await read_until(reader, b"\r\n")
 
 
 @with_service

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from collections.abc import Set
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +19,7 @@ from assistant.pieces import Text
 from shared import controls, settings, upstash
 from shared.breaker import Breaker
 from shared.plans import plans
-from tests.contract.chat_with_models import ENVIRONMENT, GOOD, Bench, answer, asked, bench
+from tests.contract.chat_with_models import ENVIRONMENT, GOOD, Bench, OnRedis, answer, asked, bench
 from tests.contract.conftest import UPSTASH_TOKEN
 from tests.contract.scripted_model import Script, said
 from tests.contract.test_models import with_bench
@@ -78,6 +79,63 @@ async def test_without_redis_nothing_is_spent_uncounted(made: Bench) -> None:
     assert (usage.model, usage.reason) == ("advisor", "uncounted")
     assert "LUFS" in text
     assert made.model.requests == []
+
+
+class Forgetful:
+    """A Redis whose answers to these calls are lost, though it has done what they asked, or does it later."""
+
+    def __init__(self, redis: Any, lost: Set[int], late: Set[int] = frozenset()) -> None:
+        self._redis = OnRedis(redis)
+        self._lost, self._late = lost, late
+        self._calls = 0
+        self.on_its_way: list[tuple[str, list[str], list[str]]] = []
+
+    async def eval(self, script: str, keys: list[str], args: list[str]) -> object:
+        self._calls += 1
+        if self._calls in self._late:
+            self.on_its_way.append((script, keys, args))
+            raise TimeoutError
+        answer = await self._redis.eval(script, keys, args)
+        if self._calls in self._lost:
+            raise TimeoutError
+        return answer
+
+    async def arrives(self) -> list[object]:
+        return [await self._redis.eval(*call) for call in self.on_its_way]
+
+
+@with_bench()
+async def test_a_reservation_whose_answer_was_lost_is_given_back_once_also_where_that_answer_is_lost(
+    made: Bench,
+) -> None:
+    forgetful = Forgetful(made.redis, lost={2, 3, 4})
+    made.models.ledger._redis = lambda: forgetful
+    assert await reserved(made, 1) == "reserved"
+    assert await reserved(made, 2) == "uncounted"
+    await made.models.ledger.close()
+    assert await made.spent_microusd() == await made.spent_microusd("ana") == 510, "the first one's, and no more"
+
+
+@with_bench()
+async def test_a_reservation_that_comes_after_it_was_given_up_counts_nothing(made: Bench) -> None:
+    forgetful = Forgetful(made.redis, lost=set(), late={1})
+    made.models.ledger._redis = lambda: forgetful
+    assert await reserved(made, 1) == "uncounted"
+    await made.models.ledger.close()
+    assert await forgetful.arrives() == [4]
+    assert await made.spent_microusd() == 0
+
+
+@with_bench()
+async def test_what_was_used_is_counted_once_where_the_answer_to_that_is_lost(
+    made: Bench,
+) -> None:
+    forgetful = Forgetful(made.redis, lost={2, 3})
+    made.models.ledger._redis = lambda: forgetful
+    reservation = await made.models.ledger.reserve(Payer("ana", "m"), "first", MOST)
+    assert await made.models.ledger.settle(reservation, Tokens(100, 10)) == 21
+    await made.models.ledger.close()
+    assert await made.spent_microusd() == 21
 
 
 @with_bench()

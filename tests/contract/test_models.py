@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
@@ -112,6 +113,24 @@ async def test_a_model_that_falls_silent_mid_answer_is_ended_honestly(made: Benc
     assert text.endswith("My answer broke off here; ask again and I will start over.")
     assert usage.reason == "broken-off"
     assert len(made.model.requests) == 1, "nothing is asked twice once something was shown"
+
+
+@with_bench(Deadlines(first_token_s=0.3, silence_s=30, whole_s=30))
+async def test_all_models_of_an_answer_share_the_time_that_is_left_for_it(made: Bench) -> None:
+    made.model.play(Script(stall=True), said(GOOD[:110], end="hang"))
+    by = time.monotonic() + 3.5
+    text, usage = await answer(asked(answer_by=by))
+    assert (usage.model, usage.reason) == ("second", "broken-off")
+    assert text.endswith("ask again and I will start over.")
+    assert by - 0.1 <= time.monotonic() < by + 20, "at the end of that time, not 30 s after the second one began"
+
+
+@with_bench()
+async def test_with_too_little_time_left_no_model_is_asked_and_the_advisor_answers(made: Bench) -> None:
+    made.model.play(said(GOOD))
+    text, usage = await answer(asked(answer_by=time.monotonic() + 0.5))
+    assert (text, usage.model, usage.reason) == (advised(), "advisor", "timeout")
+    assert made.model.requests == []
 
 
 @with_bench()

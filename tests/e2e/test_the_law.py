@@ -177,8 +177,15 @@ def test_a_question_sent_twice_with_one_key_is_asked_and_counted_once(cloud: Loc
     second = requests.post(address, json={"message": "What is LUFS?"}, headers=headers, timeout=30)
     assert first.status_code == 200
     assert second.json() == first.json()
-    other = requests.post(address, json={"message": "What is DR?"}, headers=headers, timeout=30)
-    assert other.status_code == 422
+    others = (
+        {"message": "What is DR?"},
+        {"message": "What is LUFS?", "conversationId": first.json()["conversationId"]},
+        {"message": "What is LUFS?", "conversationId": "another"},
+        {"message": "What is LUFS?", "trackIds": ["another"]},
+        {"message": "What is LUFS?", "locale": "pt-BR"},
+    )
+    for other in others:
+        assert requests.post(address, json=other, headers=headers, timeout=30).status_code == 422, other
     assert cloud.usage("asks-twice")["messages"] == 1
 
 

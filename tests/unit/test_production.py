@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +19,7 @@ from assistant.pieces import Piece, Text, TokenUsage
 from assistant.production import Listener, Productions, Work
 from assistant.questions import Question
 from assistant.streaming import KEEP_ALIVE, events
+from shared import observations
 from shared.identity import Caller
 from shared.plans import Plan
 from shared.problems import Problem
@@ -94,7 +97,7 @@ async def heard(listener: Listener) -> str:
         listener.close()
 
 
-Test = Callable[[World], Awaitable[None]]
+Test = Callable[..., Awaitable[None]]
 
 
 def in_a_world(test: Test) -> Callable[[pytest.MonkeyPatch], None]:
@@ -104,7 +107,8 @@ def in_a_world(test: Test) -> Callable[[pytest.MonkeyPatch], None]:
 
         async def run() -> None:
             async with asyncio.timeout(20):
-                await test(World())
+                with_patch = "monkeypatch" in inspect.signature(test).parameters
+                await (test(World(), monkeypatch) if with_patch else test(World()))
 
         asyncio.run(run())
 
@@ -241,6 +245,14 @@ async def test_the_same_key_while_the_first_is_heard_is_a_conflict_and_with_othe
         instance.listen(request(repeats=True))
     with pytest.raises(Problem, match="another request"):
         instance.listen(request(Position(), "What?"))
+    for other in (
+        Question("Why?", ("t",), None, None),
+        Question("Why?", (), "c2", None),
+        Question("Why?", (), None, "en"),
+        Question("Why?", (), None, None, (), ("picture",)),
+    ):
+        with pytest.raises(Problem, match="another request"):
+            instance.listen(replace(request(Position()), question=other))
     world.say(3)
     await heard(listener)
 
@@ -273,6 +285,45 @@ async def test_silence_is_filled_with_comments(world: World) -> None:
     assert [await anext(stream), await anext(stream)] == [KEEP_ALIVE, KEEP_ALIVE]
     listener.close()
     await world.closed.wait()
+
+
+@in_a_world
+async def test_whatever_writes_the_answer_is_given_the_time_from_the_requests_coming_less_that_for_storing(
+    world: World,
+) -> None:
+    given: list[float] = []
+    say = world.pieces
+
+    def pieces(asked: Asked, plan: Plan) -> AsyncGenerator[Piece, None]:
+        given.append(asked.answer_by)
+        return say(asked, plan)
+
+    world.pieces = pieces  # type: ignore[method-assign]
+    came = time.monotonic() - 20.0  # its body took so long
+    world.say(3)
+    await heard(world.instance().listen(replace(request(), arrived=came)))
+    assert given == [came + production.ANSWER_WITHIN_S - production.STORING_S]
+
+
+@in_a_world
+async def test_the_wait_for_the_first_words_is_timed_from_the_requests_coming_once_for_each_who_asks(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[tuple[str, float]] = []
+    monkeypatch.setattr(observations, "timing", lambda name, ms: timed.append((name, ms)))
+    listener = world.instance().listen(replace(request(), arrived=time.monotonic() - 7.0))
+    stream = events(listener)
+    assert "message.start" in await anext(stream)
+    assert timed == [], "no word yet"
+    world.say(3)
+    assert WHOLE[:5] in "".join([text async for text in stream])
+    ((name, waited_ms),) = timed
+    assert name == "chat.first"
+    assert waited_ms >= 7_000
+    listener.close()
+    world.repeated = True
+    await heard(world.instance().listen(request(Position().after(PIECES[0]))))
+    assert len(timed) == 1, "who comes back has had the first words"
 
 
 def test_an_answer_that_takes_too_long_is_ended_before_the_platform_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,7 +141,8 @@ class _Answer:
         messages = prompt.messages(asked.text, asked.analyses, asked.turns, self._locale, pictures)
         stream = SentenceStream()
         try:
-            async with aclosing(self._models.texts(name, messages, reply_tokens, self._payer, self._spent)) as texts:
+            calling = self._models.texts(name, messages, reply_tokens, self._payer, self._spent, asked.answer_by)
+            async with aclosing(calling) as texts:
                 async for text in texts:
                     self._spoke = True
                     for checked in filter(None, map(guard.check, stream.feed(text))):

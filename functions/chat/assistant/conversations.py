@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,7 +17,7 @@ from assistant.questions import Question
 from assistant.threads import in_thread
 from shared import events, idempotency, observations, telemetry
 from shared.analyses import own_analysis
-from shared.documents import as_service
+from shared.documents import as_service, requests
 from shared.documents.as_user import Denied, Exists, UserDocuments
 from shared.documents.records import Conversation, Message, Track, User
 from shared.events import Event
@@ -39,6 +41,8 @@ class Ask:
         False  # an Idempotency-Key or a Last-Event-ID decided the message's id: it may have been sent before
     )
     after: Position | None = None  # what of the answer the client has, where a Last-Event-ID tells
+    arrived: float = field(default_factory=time.monotonic)  # when its request came
+    keyed: bool = False  # an Idempotency-Key names the message
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Asked:
     pictures: tuple[Picture, ...] = ()
     plan: Plan = field(default_factory=lambda: plans()["free"])
     asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    answer_by: float = math.inf  # by the monotonic clock: whatever writes the answer has ended by then
     repeated: bool = False  # an earlier request wrote it, and no answer is stored
     earlier_answer: str | None = None
 
@@ -78,20 +83,20 @@ def open_after_analysis(event: Event) -> None:
         events.track_usage("chat.opened", uid, f"{track_id}/opened", {})
 
 
-def named(caller: Caller, question: Question, headers: Mapping[str, str]) -> Ask:
+def named(caller: Caller, question: Question, headers: Mapping[str, str], arrived: float) -> Ask:
     """The request by its message and conversation. Raises Problem for a key or a Last-Event-ID that is none.
 
     A track's own conversation is named after the track, one without a track after its first message.
     """
-    message_id, repeats = idempotency.document_id(headers, caller.uid, "message")
-    after = None
+    message_id, keyed = idempotency.document_id(headers, caller.uid, "message")
+    after, repeats = None, keyed
     if "last-event-id" in headers:
         answered, after = position_of(headers["last-event-id"])
         if repeats and answered != message_id:
             raise idempotency.other_body()
         message_id, repeats = answered, True
     conversation_id = question.conversation_id or (question.track_ids[0] if question.track_ids else message_id)
-    return Ask(caller, question, conversation_id, message_id, repeats, after)
+    return Ask(caller, question, conversation_id, message_id, repeats, after, arrived, keyed)
 
 
 async def ask(request: Ask) -> Asked:
@@ -100,12 +105,17 @@ async def ask(request: Ask) -> Asked:
     Raises Problem with the true cause of a refusal.
     """
     documents, question = UserDocuments(request.caller), request.question
-    conversation, profile, tracks, earlier = await asyncio.gather(
-        _conversation(documents, request),
-        in_thread(documents.profile),
-        _own_tracks(documents, question.track_ids),
-        _earlier(documents, request),
-    )
+    repeating = asyncio.ensure_future(_earlier(documents, request))
+    try:
+        conversation, profile, tracks, earlier = await asyncio.gather(
+            _conversation(documents, request),
+            in_thread(documents.profile),
+            _own_tracks(documents, question.track_ids),
+            repeating,
+        )
+    except Problem:
+        await repeating  # that the key stands for another request is the truer cause
+        raise
     if conversation is None and question.conversation_id is not None:
         raise Problem("not-found", "There is no such conversation of yours.")
     asked = _before_reading(request, profile, earlier)
@@ -150,15 +160,27 @@ async def _earlier(documents: UserDocuments, request: Ask) -> _Earlier | None:
     """What an earlier request with this key asked and was answered. Raises Problem where it asked something else."""
     if not request.repeats:
         return None
-    message, answered = await asyncio.gather(
+    digest = request.question.digest
+    bound, message, answered = await asyncio.gather(
+        in_thread(_bound, request),
         in_thread(documents.message, request.conversation_id, request.message_id),
         in_thread(documents.message, request.conversation_id, answer_id(request.message_id)),
     )
+    if bound not in (digest, None):
+        raise idempotency.other_body()
     if message is None:
         return None
-    if message.text != request.question.text:
+    if message.text != request.question.text:  # asked longer ago than digests are kept
         raise idempotency.other_body()
     return _Earlier(message, answered.text if answered is not None else None)
+
+
+def _bound(request: Ask) -> str | None:
+    """The digest of the request that the message stands for, which a key binds it to; a Last-Event-ID only asks."""
+    uid, message_id = request.caller.uid, request.message_id
+    if request.keyed:
+        return requests.bind(uid, message_id, request.question.digest)
+    return requests.bound_to(uid, message_id)
 
 
 def _before_reading(request: Ask, profile: User | None, earlier: _Earlier | None) -> Asked:

@@ -10,7 +10,6 @@ import base64
 import binascii
 import io
 import re
-import threading
 from typing import TYPE_CHECKING, Any
 
 from assistant.pieces import Picture
@@ -20,10 +19,14 @@ if TYPE_CHECKING:
 
 MOST = 3
 LARGEST_BYTES = 10 * 1000 * 1000
-LARGEST_BODY_BYTES = 31 * 1000 * 1000  # below the 32 MB of a request; base64 makes 4 bytes of 3
+LARGEST_BODY_BYTES = 31 * 1000 * 1000  # below the 32 MB of a request on the platform
+LARGEST_TOGETHER_BYTES = 23 * 1000 * 1000  # what fits into such a body: base64 makes 4 bytes of 3
 LARGEST_PIXELS = 25_000_000  # a 6K screen has 20; a small file may unpack to a huge picture
 LONGEST_SIDE = 1_568  # more is made smaller by the services themselves
-_ONE_AT_A_TIME = threading.Lock()  # an unpacked picture takes up to 100 MB
+TOGETHER = (
+    f"{LARGEST_BYTES // 1_000_000} MB each and {LARGEST_TOGETHER_BYTES // 1_000_000} MB together at most, since base64 "
+    "makes 4 bytes of 3 and a request has a limit"
+)
 _DATA_URL = re.compile(r"data:image/(png|jpeg|webp);base64,([A-Za-z0-9+/=]+)")
 
 
@@ -33,6 +36,9 @@ def pictures(value: Any, faults: list[str]) -> tuple[Picture, ...]:
         return ()
     if not isinstance(value, list) or len(value) > MOST:
         faults.append(f"images must be a list of at most {MOST} data URLs")
+        return ()
+    if sum(len(url) for url in value if isinstance(url, str)) > -(-LARGEST_TOGETHER_BYTES // 3) * 4 + MOST * 100:
+        faults.append(f"images: {TOGETHER}")
         return ()
     taken = []
     for index, url in enumerate(value):
@@ -76,7 +82,7 @@ def _written_anew(data: bytes) -> bytes:
     from PIL import Image as Images
 
     try:
-        with _ONE_AT_A_TIME, Images.open(io.BytesIO(data), formats=[str(kind_of(data))]) as opened:
+        with Images.open(io.BytesIO(data), formats=[str(kind_of(data))]) as opened:
             bare = _bare(opened) if opened.width * opened.height <= LARGEST_PIXELS else None
     except Exception as error:  # a decoder fails in many ways, and none of them is ours
         raise ValueError("cannot be decoded") from error

@@ -15,20 +15,21 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from assistant import journal
 from assistant.conversations import Ask, Asked
-from assistant.drafts import Cursor, Draft, Position
+from assistant.drafts import Cursor, Draft
 from assistant.journal import Journal, Line, Seen
 from assistant.pieces import Piece, TokenUsage
-from shared import http, idempotency
+from shared import http, idempotency, observations
 from shared.plans import Plan
 from shared.problems import Problem
 
 GRACE_S = 0.4  # the model's line is closed within 1 s of the client's leaving: this, and hanging up (0.3 s at most)
-ANSWER_WITHIN_S = 55.0  # the platform cuts off after 60 s, without a word
+ANSWER_WITHIN_S = 55.0  # of the request's coming; the platform cuts off after 60 s, without a word
+STORING_S = 3.0  # of them, at the end
 POLL_S = 0.4
 
 
@@ -51,6 +52,7 @@ class Production:
         self.key = journal.key(ask.caller.uid, ask.message_id)
         self.draft = Draft(ask.conversation_id, ask.message_id)
         self.started = time.monotonic()
+        self._ends_at = ask.arrived + ANSWER_WITHIN_S
         self.accepted = False  # the question stands, and is being answered
         self.stopped = False
         self._work = work
@@ -100,7 +102,7 @@ class Production:
 
     async def _run(self) -> None:
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S) as deadline:
+            async with asyncio.timeout(self._ends_at - time.monotonic()) as deadline:
                 await self._produce()
         except asyncio.CancelledError:
             self.stopped = True  # also where the process ends
@@ -126,6 +128,7 @@ class Production:
         self._accept()
         self._journal.watch(self)
         usage = TokenUsage()
+        asked = replace(asked, answer_by=self._ends_at - STORING_S)
         async with aclosing(self._work.pieces(asked, asked.plan)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, TokenUsage):
@@ -176,12 +179,13 @@ class Production:
 class Listener:
     """One client of a production. Whoever makes one closes it."""
 
-    def __init__(self, production: Production, after: Position | None) -> None:
+    def __init__(self, production: Production, ask: Ask) -> None:
         self._production = production
         self._woken = asyncio.Event()
         self.draft = production.draft
-        self.cursor = Cursor(production.draft, after)
+        self.cursor = Cursor(production.draft, ask.after)
         self.gone = False
+        self._waiting_since = ask.arrived if ask.after is None else None  # who comes back has had the first words
         production.join(self)
 
     async def accepted(self, within_s: float) -> None:
@@ -222,6 +226,12 @@ class Listener:
     def wake(self) -> None:
         self._woken.set()
 
+    def answered(self) -> None:
+        """The client gets words of the answer: the time to the first of them is told, whoever wrote them."""
+        if self._waiting_since is not None:
+            observations.timing("chat.first", (time.monotonic() - self._waiting_since) * 1000)
+            self._waiting_since = None
+
     def leave(self) -> None:
         """The client is gone; whoever waits for news sees it."""
         self.gone = True
@@ -249,11 +259,11 @@ class Productions:
         running = self._running.get(name)
         if running is None:
             running = self._running[name] = Production(ask, self._work, self._journal, self._ended)
-        elif running.ask.question.text != ask.question.text:
+        elif running.ask.question.digest != ask.question.digest:
             raise idempotency.other_body()
         elif ask.after is None and running.heard:
             raise idempotency.still_running()
-        return Listener(running, ask.after)
+        return Listener(running, ask)
 
     def _ended(self, production: Production) -> None:
         if self._running.get(production.key) is production:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from assistant import images
@@ -23,6 +26,13 @@ class Question:
     conversation_id: str | None
     locale: str | None  # None: the language of the question
     pictures: tuple[Picture, ...] = ()
+    sent: tuple[str, ...] = ()  # the SHA-256 of each picture as it came
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells this request from any other; in whatever order and spelling its JSON came."""
+        told = [self.text, self.track_ids, self.conversation_id, self.locale, self.sent]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def question(body: Mapping[str, Any]) -> Question:
@@ -43,4 +53,5 @@ def question(body: Mapping[str, Any]) -> Question:
     pictures = images.pictures(body.get("images"), faults)
     if faults:
         raise Problem("invalid-request", "; ".join(faults) + ".", {"faults": faults})
-    return Question(str(message), tuple(dict.fromkeys(track_ids)), conversation_id, locale, pictures)
+    sent = tuple(hashlib.sha256(url.encode()).hexdigest() for url in body.get("images") or ())
+    return Question(str(message), tuple(dict.fromkeys(track_ids)), conversation_id, locale, pictures, sent)

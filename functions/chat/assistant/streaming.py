@@ -35,6 +35,8 @@ async def events(listener: Listener, keep_alive_s: float = KEEP_ALIVE_S) -> Asyn
         ended = listener.draft.ended
         text = "".join(listener.cursor.events())
         if text:
+            if listener.draft.text:
+                listener.answered()
             yield text
         if ended:
             return

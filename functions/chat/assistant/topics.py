@@ -62,14 +62,18 @@ def _parts(chunk: str) -> list[str]:
 
 
 def find(tokens: list[str]) -> list[Mention]:
-    """Mentions in the order of the question; a phrase within a longer one of another topic does not count."""
-    tokens = [_spelt(token) for token in tokens]
-    found = [mention for start in range(len(tokens)) for mention in _at(tokens, start)]
-    kept = [m for m in found if not any(_within(m, other) for other in found)]
+    """Mentions in the order of the question, each topic once; a phrase within another's does not count."""
     unique: dict[tuple[str, str], Mention] = {}
-    for mention in kept:
+    for mention in every(tokens):
         unique.setdefault((mention.kind, mention.id), mention)
     return list(unique.values())
+
+
+def every(tokens: list[str]) -> list[Mention]:
+    """As `find`, with a topic as often as it is named."""
+    tokens = [_spelt(token) for token in tokens]
+    found = [mention for start in range(len(tokens)) for mention in _at(tokens, start)]
+    return [m for m in found if not any(_within(m, other) for other in found)]
 
 
 def _at(tokens: list[str], start: int) -> Iterator[Mention]:

@@ -14,13 +14,23 @@ _UNITS = {
     "LU": r"lu|loudness units?",
     "dBTP": r"db ?tp|db true peak|decib[eé]is true peak",
     "dBFS": r"db ?fs",
-    "dB": r"db|decibels?|decib[eé]l|decib[eé]is",
+    "dB/oct": r"(?:db|decibels?|decib[eé]is) ?(?:/|per|por|an?|a cada) ?(?:oct|octaves?|oitavas?)",
+    "dB": r"dbs?|decibels?|decib[eé]l|decib[eé]is",
     "kHz": r"khz|k|kilohertz|quilohertz",
     "Hz": r"hz|hertz",
     "BPM": r"bpm|beats per minute|batidas por minuto",
     "ms": r"ms|msec|milliseconds?|milissegundos?",
     "s": r"s|secs?|seconds?|segundos?|segs?",
+    "min": r"min|mins|minutes?|minutos?",
     "%": r"%|percent|per cent|por cento",
+    "cents": r"cents?|centavos?|cents de tom",
+    "bit": r"bits?",
+    "semitones": r"(?<!1)st|semitones?|semitons?|semitom|half[ -]?(?:steps?|tones?)|meios? tons?|meio tom",
+    "octaves": r"octaves?|oitavas?",
+    "samples": r"(?:(?:clipped|clipping|clipadas?|consecutive|consecutivas?) )?(?:samples?|amostras?)",
+    "kbps": r"kbps|kbits?|kb/s|kbits?/s|kilobits?(?: per second)?|quilobits?(?: por segundo)?",
+    "MB": r"mb|megabytes?",
+    "degrees": r"degrees?|graus?|°",
 }
 _NAMED_UNITS = "|".join(f"(?P<u{index}>{pattern})" for index, pattern in enumerate(_UNITS.values()))
 _WITH_UNIT = re.compile(rf"(?<=\d)[ -]?(?:{_NAMED_UNITS})(?![\w/])", re.IGNORECASE)
@@ -30,7 +40,8 @@ _WORDS = (
     "três|quatro|cinco|seis|sete|oito|nove|dez|onze|doze|treze|catorze|quatorze|quinze|dezesseis|dezessete|dezoito|"
     "dezenove|vinte|trinta|quarenta|cinquenta|sessenta|setenta|oitenta|noventa|cem|cento|mil"
 )
-_ANY_UNIT = "|".join(_UNITS.values())
+# "one octave up" and "a few degrees" are ways of speaking.
+_ANY_UNIT = "|".join(pattern for unit, pattern in _UNITS.items() if unit not in ("octaves", "degrees", "bit", "MB"))
 _IN_WORDS = re.compile(
     rf"\b(?:{_WORDS})\b(?:[ -](?:point|ponto|v[ií]rgula|and|e|{_WORDS}))* (?:{_ANY_UNIT})(?!\w)",
     re.IGNORECASE,
@@ -40,6 +51,7 @@ _QUOTES = re.compile(r"[“”„«»\"]")
 _SCORE = re.compile(
     r"\b(?:scores?|points?|notas?|pontua\w*|pontos?|out of \d+|rating)\b|/ ?100\b|\bde 100\b", re.IGNORECASE
 )
+_JOINED = re.compile(r"\b(DR(?!14\b)|LRA|PLR|PSR|RMS|BPM|LUFS)(?=\d)()|(?<=[A-Za-z%])/(?=[-+]?\d)", re.IGNORECASE)
 _ROW = re.compile(r"^\s*\|")
 
 
@@ -55,7 +67,10 @@ def plainly(text: str, names: Sequence[str]) -> str:
     text = "".join(c for c in text if unicodedata.category(c) != "Cf")
     text = text.replace("‐", "-").replace("‑", "-").replace("−", "-")
     text = re.sub(r"[^\S\n]+", " ", _QUOTES.sub(" ", _MARKUP.sub("", text)))
+    text = re.sub(r"\b(?:minus|menos) (?=\d)", "-", text, flags=re.IGNORECASE)
+    text = re.sub(r"(?<=[A-Za-z)\]%]):(?=[-+\d])", ": ", text)
     text = re.sub(r"(?<=[-+−]) (?=\d+[.,]?\d* ?(?:LUFS|dBTP|dBFS))", "", text)
+    text = _JOINED.sub(lambda match: f"{match[1]} {match[2]}", text)
     return _WITH_UNIT.sub(_usual_unit, text)
 
 

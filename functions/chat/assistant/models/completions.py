@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class Deadlines:
     connect_s: float = 2.0
     first_token_s: float = 10.0
     silence_s: float = 10.0  # between two pieces
-    whole_s: float = 45.0  # below the function's own timeout, so that an answer can still be ended honestly
+    whole_s: float = 45.0
 
 
 class ModelError(Exception):
@@ -53,12 +54,19 @@ class Completion:
     What is cut off has no final count: then every piece counts as a token, and the prompt as it was estimated.
     """
 
-    def __init__(self, service: Service, body: Mapping[str, Any], prompt_tokens: int, deadlines: Deadlines) -> None:
+    def __init__(
+        self,
+        service: Service,
+        body: Mapping[str, Any],
+        prompt_tokens: int,
+        deadlines: Deadlines,
+        ends_at: float = math.inf,  # by the monotonic clock, whatever the deadlines allow
+    ) -> None:
         self._service = service
         self._body = body
         self._estimated = prompt_tokens
         self._deadlines = deadlines
-        self._ends_at = time.monotonic() + deadlines.whole_s
+        self._ends_at = min(time.monotonic() + deadlines.whole_s, ends_at)
         self._response: ClientResponse | None = None
         self._rest = b""
         self.sent = False  # from then on the prompt is paid for

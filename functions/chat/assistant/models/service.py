@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -23,6 +24,7 @@ FAILURES_MOST = 5
 PROBE_AFTER_S = 15.0
 NEWER_NAME = "max_completion_tokens"  # of `max_tokens`; services that want it say so
 TRIES = 2  # of one model, before its first token
+WORTH_ASKING_S = 2.0  # with less time left the advisor answers
 AGAIN_WITHIN_S = 2.0  # a service that wants a longer wait gets none: the next one is asked
 
 
@@ -52,6 +54,7 @@ class Models:
         self._service = Service(settings.model_base_url, settings.model_api_key)
         self.ledger = ledger
         self._deadlines = deadlines
+        self._now = now
         self._breakers = {name: Breaker(FAILURES_MOST, PROBE_AFTER_S, now) for name in settings.models}
         self._length_names: dict[str, str] = {}
         self._session: ClientSession | None = None
@@ -68,19 +71,22 @@ class Models:
         return name in self._settings.model_vision
 
     async def texts(
-        self, name: str, prompt: Messages, reply_tokens: int, payer: Payer, spent: Spent
+        self, name: str, prompt: Messages, reply_tokens: int, payer: Payer, spent: Spent, ends_at: float = math.inf
     ) -> AsyncGenerator[str, None]:
         """A model's answer as it comes. Before the first text it is tried twice, after it never.
 
-        Raises ModelError, or Refused by the ledger. However it ends, what was used is in `spent` and in the ledger.
+        `ends_at`, by the monotonic clock, holds for all tries and all models of an answer together. Raises ModelError,
+        or Refused by the ledger. However it ends, what was used is in `spent` and in the ledger.
         """
         breaker = self._breakers[name]
         for attempt in range(1, TRIES + 1):
+            if ends_at - self._now() < WORTH_ASKING_S:
+                raise ModelError("timeout", "too little time is left for it")
             if not breaker.allows():
                 raise ModelError("server", "it failed too often; its breaker is open")
             shown = False
             try:
-                async with aclosing(self._call(name, prompt, reply_tokens, payer, spent)) as texts:
+                async with aclosing(self._call(name, prompt, reply_tokens, payer, spent, ends_at)) as texts:
                     async for text in texts:
                         if not shown:
                             breaker.succeeded()
@@ -103,11 +109,12 @@ class Models:
         telemetry.warning("a model failed", model=name, error=str(error))
 
     async def _call(
-        self, name: str, prompt: Messages, reply_tokens: int, payer: Payer, spent: Spent
+        self, name: str, prompt: Messages, reply_tokens: int, payer: Payer, spent: Spent, ends_at: float
     ) -> AsyncGenerator[str, None]:
         most = Tokens(prompt_tokens_at_most(prompt), reply_tokens)
         reservation = await self.ledger.reserve(payer, name, most)
-        call = Completion(self._service, self._body(name, prompt, reply_tokens), prompt_tokens(prompt), self._deadlines)
+        body = self._body(name, prompt, reply_tokens)
+        call = Completion(self._service, body, prompt_tokens(prompt), self._deadlines, ends_at)
         observations.count("model.calls")
         started, first = time.monotonic(), True
         try:
@@ -147,6 +154,7 @@ class Models:
 
     async def close(self) -> None:
         await asyncio.gather(*self._settling)
+        await self.ledger.close()
         if self._session is not None:
             await self._session.close()
 
