@@ -25,6 +25,7 @@ fuzz: .venv/.installed
 
 mutations: .venv/.installed
 	@$(BIN)/python -m tests.rules.mutations 1
+	@PRODAI_MODEL_STEPS=5000 $(BIN)/pytest --timeout 3600 tests/rules/test_model.py
 
 schedules: .venv/.installed
 	@LIMIT_SCHEDULES=10000 $(BIN)/pytest --timeout 3600 tests/contract/test_limits.py

@@ -158,7 +158,7 @@ def write_document(firestore: str, path: str, fields: Any) -> None:
         params=[("updateMask.fieldPaths", key) for key in fields],
         json={"fields": {key: _value(value) for key, value in fields.items()}},
         headers={"Authorization": "Bearer owner"},
-        timeout=10,
+        timeout=emulators.REQUEST_DEADLINE_S,
     )
     answer.raise_for_status()
 

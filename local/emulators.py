@@ -23,7 +23,7 @@ import requests
 
 from local.tokens import unsigned_token
 
-REQUEST_DEADLINE_S = 10.0
+REQUEST_DEADLINE_S = 30.0  # the first request to a JVM on a busy machine takes its time
 JAVA_DEADLINE_S = 20.0
 CONNECT_DEADLINE_S = 5.0
 SILENCE_DEADLINE_S = 20.0
