@@ -2,13 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test chaos long fuzz mutations schedules up check bench lock clean
+.PHONY: demo test chaos long fuzz mutations schedules properties bundles up check bench lock clean
 
 demo: .venv/.installed
 	@$(BIN)/prodai demo $(if $(FILE),"$(FILE)")
 
 test: .venv/.installed
-	@$(BIN)/pytest -n 2 --dist loadgroup $(TESTS)
+	@$(BIN)/pytest -n 3 --dist loadgroup $(TESTS)
 
 # All faults on the local cloud, about seven minutes; writes docs/faults.md.
 chaos: .venv/.installed
@@ -18,7 +18,9 @@ chaos: .venv/.installed
 # - fuzz: 2,000 damaged sound files, and a small one that decodes to hours against the limits of production
 # - mutations: every fault put into the security rules, one at a time, must be noticed (needs Firestore's emulator)
 # - schedules: 10,000 schedules of requests against the limits, 5,000 steps of the waiting jobs (needs a Redis)
-long: fuzz mutations schedules
+# - properties: 500 examples of whatever is tested by examples that are made up
+# - bundles: the environment of a deployment, made by pip from a registry
+long: fuzz mutations schedules properties bundles
 
 fuzz: .venv/.installed
 	@PRODAI_FUZZ_FILES=2000 $(BIN)/pytest --timeout 3600 tests/unit/test_engine_fuzz.py
@@ -30,6 +32,12 @@ mutations: .venv/.installed
 schedules: .venv/.installed
 	@LIMIT_SCHEDULES=10000 $(BIN)/pytest --timeout 3600 tests/contract/test_limits.py
 	@WAITING_STEPS=5000 $(BIN)/pytest --timeout 3600 tests/contract/test_waiting.py
+
+properties: .venv/.installed
+	@PRODAI_EXAMPLES=500 $(BIN)/pytest -n 2 --dist loadgroup --timeout 3600 tests/unit
+
+bundles: .venv/.installed
+	@PRODAI_PIP=1 $(BIN)/pytest tests/contract/test_bundles.py
 
 up: .venv/.installed
 	@$(BIN)/prodai up

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import analysis  # noqa: F401  # before any test loads numpy: one thread for its linear algebra, as in production
 from local import emulators
 from tests.cloud import LocalCloud, alive, end_cloud, end_guards, start_cloud
 
 HERE = Path(__file__).parent
+
+settings.register_profile("suite", max_examples=int(os.environ.get("PRODAI_EXAMPLES", "40")))
+settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

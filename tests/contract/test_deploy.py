@@ -412,7 +412,7 @@ def test_setup_puts_right_what_has_drifted_and_what_was_changed(operator: Operat
     assert google.resources["jobs/prodai-tick"]["schedule"] == "*/2 * * * *"
 
 
-def test_one_address_stands_in_front_of_the_functions_and_a_second_run_changes_only_what_the_domain_asks_for(
+def test_one_address_stands_in_front_of_the_functions_and_a_second_run_changes_only_the_domain(
     operator: Operator,
 ) -> None:
     google = operator.google
