@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,9 +25,11 @@ from shared.documents.records import (
 )
 from shared.identity import Caller
 from shared.plans import effective, month_of
+from shared.problems import Problem
 from shared.settings import settings
 
 DEADLINE_S = 10.0
+CONTENDED_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 
 class Denied(Exception):  # noqa: N818  # the rules' own word
@@ -108,7 +112,7 @@ class UserDocuments:
         )
         if track.tier == "full":
             self._count(batch, f"tracks/{track.id}", analyses=1)
-        self._commit(batch)
+        commit(batch)
 
     def add_message(self, conversation: Conversation, message_id: str, text: str, *, new: bool) -> None:
         """Adds the user's message and counts it, opening the conversation where it is new. Raises Denied."""
@@ -128,7 +132,7 @@ class UserDocuments:
         message = {"role": "user", "text": text, "uid": self.uid, "createdAt": firestore.SERVER_TIMESTAMP}
         batch.create(self._client.document(path), message)
         self._count(batch, path, messages=1)
-        self._commit(batch)
+        commit(batch)
 
     def _count(self, batch: Any, counted: str, *, analyses: int = 0, messages: int = 0) -> None:
         usage = {
@@ -159,10 +163,23 @@ class UserDocuments:
         except (exceptions.PermissionDenied, exceptions.Unauthenticated) as error:
             raise Denied(path) from error
 
-    def _commit(self, batch: Any) -> None:
+
+def commit(batch: Any) -> None:
+    """Commits as the user. Raises Denied, Exists, or Problem `unavailable` where the user's own writes stay in the way.
+
+    Firestore aborts a write that meets another one of the same document: nothing is written, and it may go again.
+    """
+    for pause_s in (*CONTENDED_PAUSES_S, None):
         try:
             batch.commit(retry=None, timeout=DEADLINE_S)
         except (exceptions.PermissionDenied, exceptions.Unauthenticated) as error:
             raise Denied from error
+        except exceptions.Aborted as error:  # a Conflict too, but one that says nothing of what is there
+            if pause_s is None:
+                detail = "Too many of your requests came at the same moment; send this one again."
+                raise Problem("unavailable", detail, headers={"Retry-After": "1"}) from error
+            time.sleep(random.uniform(0.5, 1) * pause_s)  # noqa: S311  # to come apart, not for secrecy
         except (exceptions.AlreadyExists, exceptions.Conflict) as error:
             raise Exists from error
+        else:
+            return
