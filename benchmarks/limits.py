@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import socket
 import subprocess
@@ -73,7 +74,8 @@ class Run:
         self.rate = 0.0
 
     def p(self, q: int) -> float:
-        ordered = sorted(self.times_ms)
+        """The percentile in ms; not a number where nothing was answered."""
+        ordered = sorted(self.times_ms) or [math.nan]
         return ordered[min(len(ordered) - 1, len(ordered) * q // 100)]
 
 
