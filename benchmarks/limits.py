@@ -13,6 +13,7 @@ import asyncio
 import json
 import math
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -145,7 +146,11 @@ def process(command: list[str], environment: dict[str, str] | None = None) -> It
     port = free_port()
     env = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
     running = subprocess.Popen(
-        [sys.executable, *command, "--port", str(port)], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, *command, "--port", str(port)],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         deadline = time.monotonic() + 30
@@ -156,7 +161,7 @@ def process(command: list[str], environment: dict[str, str] | None = None) -> It
             time.sleep(0.05)
         yield f"http://127.0.0.1:{port}"
     finally:
-        running.kill()
+        os.killpg(running.pid, signal.SIGKILL)  # a server's workers too
         running.wait(10)
 
 
