@@ -90,14 +90,7 @@ def end_without_analysis(track: Track, to: State, problem: Problem | None = None
         fields["problem"] = problem.as_dict()
     option = clients.firestore().write_option(last_update_time=track.version)
     batch.update(clients.firestore().document(f"tracks/{track.id}"), fields, option=option)
-    if track.tier == "full":
-        usage = clients.firestore().document(f"usage/{track.uid}_{month_of(track.created_at)}")
-        batch.update(usage, {"analyses": firestore.Increment(-1)})
-    try:
-        batch.commit(retry=None, timeout=DEADLINE_S)
-    except (exceptions.FailedPrecondition, exceptions.NotFound, exceptions.Aborted):
-        return False
-    return True
+    return _given_back(track, batch)
 
 
 def take_back(track: Track) -> bool:
@@ -109,6 +102,11 @@ def take_back(track: Track) -> bool:
     option = clients.firestore().write_option(last_update_time=track.version)
     batch.delete(clients.firestore().document(f"tracks/{track.id}"), option=option)
     batch.delete(clients.firestore().document(f"uploadSessions/{track.id}"))
+    return _given_back(track, batch)
+
+
+def _given_back(track: Track, batch: Any) -> bool:
+    """Commits with the track's count given back; False where somebody has changed the track since it was read."""
     if track.tier == "full":
         usage = clients.firestore().document(f"usage/{track.uid}_{month_of(track.created_at)}")
         batch.update(usage, {"analyses": firestore.Increment(-1)})

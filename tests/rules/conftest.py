@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from google.cloud.firestore import Client
 
 from local import emulators
+from shared import clients
 from tests.rules.emulator import running_emulator
 from tests.rules.firestore import Firestore
 
@@ -28,3 +30,13 @@ def firestore() -> Iterator[Firestore]:
         pytest.skip(reason)
     with running_emulator() as started:
         yield started
+
+
+@pytest.fixture
+def client(firestore: Firestore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """The functions' own client, on the emulator."""
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", firestore.host)
+    made = Client(project=firestore.project)
+    monkeypatch.setattr(clients, "firestore", lambda: made)
+    yield made
+    made.close()  # type: ignore[no-untyped-call]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from tests.rules.firestore import Firestore
 from tests.rules.model import CLOCK_GRAIN, Model, Window
 
-STEPS = int(os.environ.get("PRODAI_MODEL_STEPS", "700"))
+STEPS = int(os.environ.get("PRODAI_MODEL_STEPS", "2000"))
 SEED = int(os.environ.get("PRODAI_MODEL_SEED", "1"))
 
 

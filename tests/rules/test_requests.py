@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
 import pytest
-from google.cloud.firestore import Client
 
 from assistant import conversations
 from assistant.conversations import named
 from assistant.questions import Question
-from shared import clients
 from shared.documents import account, requests
 from shared.documents.records import Conversation
 from shared.identity import Caller
 from shared.problems import Problem
-from tests.rules.firestore import Firestore
 
 KEY = {"idempotency-key": "k-1"}
 BODIES = (
@@ -28,15 +25,6 @@ BODIES = (
     Question("Why?", (), None, "pt-BR"),
     Question("Why?", (), None, None, (), ("picture",)),
 )
-
-
-@pytest.fixture
-def client(firestore: Firestore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", firestore.host)
-    made = Client(project=firestore.project)
-    monkeypatch.setattr(clients, "firestore", lambda: made)
-    yield made
-    made.close()  # type: ignore[no-untyped-call]
 
 
 class Documents:

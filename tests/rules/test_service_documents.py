@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from google.cloud.firestore import Client
 
-from shared import cache, clients, events
+from shared import cache, events
 from shared.documents import account, as_service
 from shared.documents.records import Session
 from shared.identity import Caller
 from shared.plans import month_of
-from tests.rules.firestore import Firestore
 from uploads import account as accounts
 
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture
-def client(firestore: Firestore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", firestore.host)
-    made = Client(project=firestore.project)
-    monkeypatch.setattr(clients, "firestore", lambda: made)
-    yield made
-    made.close()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
