@@ -68,6 +68,7 @@ lock: .venv/.installed
 	@$(PYTHON) -m venv .venv || { echo "python3 has no venv module: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action ignore -r requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps --editable .
+	@$(BIN)/python -m local.prepare
 	@touch $@
 
 clean:

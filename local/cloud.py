@@ -127,10 +127,7 @@ def _start_all(
     for part in (*emulator_parts, *services, *functions):
         processes.start(part)
     _wait(processes, emulator_parts, stop)
-    emulators.put_rules(at.host("firestore"), PROJECT, RULES.read_text(encoding="utf-8"))
-    emulators.check_canary(at.host("firestore"), PROJECT)
-    seed_plans(at.host("firestore"))
-    pubsub.set_up(at.host("pubsub"), PROJECT, parts.deployables())
+    set_up_emulators(at.host("firestore"), at.host("pubsub"))
     events = parts.event_parts(at)
     for part in events:
         processes.start(part)
@@ -138,6 +135,14 @@ def _start_all(
     _wait(processes, everything, stop)
     for part in everything:
         tell(f"{part.name:<17} http://127.0.0.1:{part.port}  pid {processes.pids[part.name]}")
+
+
+def set_up_emulators(firestore: str, pub_sub: str) -> None:
+    """The rules in force and tried, the plans, the topics. Raises emulators.RulesError or pubsub.PubSubError."""
+    emulators.put_rules(firestore, PROJECT, RULES.read_text(encoding="utf-8"))
+    emulators.check_canary(firestore, PROJECT)
+    seed_plans(firestore)
+    pubsub.set_up(pub_sub, PROJECT, parts.deployables())
 
 
 def _wait(processes: Processes, waited: Sequence[Part], stop: threading.Event) -> None:

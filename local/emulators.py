@@ -29,7 +29,13 @@ CONNECT_DEADLINE_S = 5.0
 SILENCE_DEADLINE_S = 20.0
 DOWNLOAD_DEADLINE_S = 600.0
 
-JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Duser.language=en")
+LOGGING = Path(__file__).with_name("java-logging.properties")
+JVM = (
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Duser.language=en",
+    f"-Djava.util.logging.config.file={LOGGING}",
+)
 SDK_FOLDERS = ("/usr/lib", "/usr/share", "/opt", "/usr/local", "/opt/homebrew/share", "/usr/local/share")
 JAVA_ADVICE = "Install Java 17 or newer (Debian and Ubuntu: apt-get install openjdk-17-jre-headless) or set JAVA_HOME."
 
@@ -138,8 +144,17 @@ def check_canary(firestore: str, project: str) -> None:
         )
 
 
+def class_archive(emulator: Emulator) -> Path:
+    """Where `local.prepare` keeps the classes that an emulator loads, by jar and Java. Raises MissingPart."""
+    jar = _jar(emulator)
+    return _own_cache() / f"{jar.stem}-{jar.stat().st_size}-java{_java()[1]}.jsa"
+
+
 def _java_with(emulator: Emulator, *memory: str) -> list[str]:
-    return [_java()[0], *JVM, *memory, "-cp", str(_jar(emulator)), emulator.main_class]
+    jar, kept = _jar(emulator), class_archive(emulator)
+    # A Java that does not like the archive starts without it; its warning would only puzzle.
+    shared = (f"-XX:SharedArchiveFile={kept}", "-Xlog:disable") if kept.exists() else ()
+    return [_java()[0], *JVM, *shared, *memory, "-cp", str(jar), emulator.main_class]
 
 
 @cache

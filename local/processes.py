@@ -36,6 +36,7 @@ class Part:
     environment: Mapping[str, str] = field(default_factory=dict)
     restarted: bool = True  # False: the state dies with it, so the cloud ends
     chatty: bool = False  # True: what it prints goes to the log's file only
+    outlives: bool = False  # True: ended after the others, which tell it something as they end
 
 
 class FreePorts:
@@ -149,7 +150,14 @@ class Processes:
         """Ends every process: SIGTERM first, SIGKILL after a grace period; then the guard, which sees nothing left."""
         with self._lock:
             self._stopping = True
-        running = list(self._running.values())
+        last = {name for name, part in self._parts.items() if part.outlives}
+        self._end([process for name, process in self._running.items() if name not in last])
+        self._end([process for name, process in self._running.items() if name in last])
+        if self._guard.stdin is not None:
+            self._guard.stdin.close()
+        self._guard.wait()
+
+    def _end(self, running: Sequence[subprocess.Popen[str]]) -> None:
         for process in running:
             self._end_group(process.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_GRACE_S
@@ -158,9 +166,6 @@ class Processes:
                 process.wait(max(0.05, deadline - time.monotonic()))
             self._end_group(process.pid, signal.SIGKILL)
             process.wait()
-        if self._guard.stdin is not None:
-            self._guard.stdin.close()
-        self._guard.wait()
 
     def _spawn(self, part: Part) -> None:
         process = subprocess.Popen(

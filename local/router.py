@@ -99,7 +99,13 @@ class Lane:
     """One subscription: pulled, delivered to its function, settled."""
 
     def __init__(
-        self, project: str, deployable: Mapping[str, Any], url: str, emulator: Emulator, session: aiohttp.ClientSession
+        self,
+        project: str,
+        deployable: Mapping[str, Any],
+        url: str,
+        emulator: Emulator,
+        session: aiohttp.ClientSession,
+        stop: asyncio.Event,
     ) -> None:
         self.name: str = deployable["name"]
         self.ready = False
@@ -118,14 +124,15 @@ class Lane:
         self._held: set[str] = set()
         self._deadlines = asyncio.Lock()  # so that a renewal does not overtake a nack
         self._working: set[asyncio.Task[None]] = set()
+        self._stop = stop
 
-    async def run(self, record: Callable[[Delivery], None], stop: asyncio.Event) -> None:
+    async def run(self, record: Callable[[Delivery], None]) -> None:
         """Delivers until told to stop, or cancelled; then all that it holds is given back."""
         renewing = asyncio.create_task(self._renew())
         try:
             await self._persist(self._learn)
             self.ready = True
-            while not stop.is_set():
+            while not self._stop.is_set():
                 free = self._most - len(self._working)
                 if free > 0:
                     await self._take(free, record)
@@ -139,7 +146,7 @@ class Lane:
                 await self._settle(lambda: self._emulator.set_deadline(self.name, held, 0))
 
     async def _take(self, most: int, record: Callable[[Delivery], None]) -> None:
-        pulled = await self._persist(lambda: self._emulator.pull(self.name, most))
+        pulled = await self._persist(lambda: self._emulator.pull(self.name, most)) or []
         self._held.update(received["ackId"] for received in pulled)
         await self._lease()
         for received in pulled:
@@ -233,12 +240,14 @@ class Lane:
                 await self._settle(lambda: self._emulator.set_deadline(self.name, list(self._held), LEASE_S))
 
     async def _persist(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        """The result of a call to the emulator, tried until it works; an outage is told once."""
+        """The result of a call to the emulator, tried until it works; an outage is told once. None where all stops."""
         told = False
         while True:
             try:
                 result = await call()
             except EmulatorError as error:
+                if self._stop.is_set():
+                    return None
                 if not told:
                     telemetry.warning(f"{error}; trying again until it works", subscription=self.name)
                 told = True
@@ -309,11 +318,11 @@ def application(host: str, project: str, routes: Mapping[str, str], deployables:
         fresh = aiohttp.TCPConnector(limit=0, force_close=True)
         async with aiohttp.ClientSession(connector=connector) as calls, aiohttp.ClientSession(connector=fresh) as posts:
             emulator = Emulator(calls, host, project)
-            for name, url in routes.items():
-                router.lanes[name] = Lane(project, deployables[name], url, emulator, posts)
             stop = asyncio.Event()
+            for name, url in routes.items():
+                router.lanes[name] = Lane(project, deployables[name], url, emulator, posts, stop)
             record = router.deliveries.append
-            running = [asyncio.create_task(lane.run(record, stop)) for lane in router.lanes.values()]
+            running = [asyncio.create_task(lane.run(record)) for lane in router.lanes.values()]
             yield
             stop.set()
             _, unfinished = await asyncio.wait(running, timeout=STOP_PATIENCE_S)

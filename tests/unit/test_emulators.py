@@ -136,6 +136,23 @@ def test_without_an_sdk_the_newest_in_the_firebase_cache_is_taken(machine: Machi
     assert emulators.missing() is None
 
 
+def test_an_emulator_starts_from_the_classes_that_the_set_up_kept_for_it(machine: Machine) -> None:
+    machine.put(f"google-cloud-sdk/{FIRESTORE.in_sdk}", FIRESTORE)
+    kept = emulators.class_archive(FIRESTORE)
+    option = f"-XX:SharedArchiveFile={kept}"
+    assert option not in emulators.firestore_command(1, Path("r"), "p")
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    assert option in emulators.firestore_command(1, Path("r"), "p")
+
+
+def test_classes_kept_for_one_version_are_not_those_of_another(machine: Machine) -> None:
+    jar = machine.put(f"google-cloud-sdk/{FIRESTORE.in_sdk}", FIRESTORE)
+    before = emulators.class_archive(FIRESTORE)
+    jar.write_bytes(jar.read_bytes() + b"\0")
+    assert emulators.class_archive(FIRESTORE) != before
+
+
 def test_a_jar_for_a_newer_java_is_passed_over(machine: Machine) -> None:
     machine.put(f"google-cloud-sdk/{FIRESTORE.in_sdk}", FIRESTORE, java=21)
     older = machine.put(f"{FIREBASE}/cloud-firestore-emulator-v1.19.8.jar", FIRESTORE, java=11)
