@@ -14,17 +14,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import math
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from shared import controls, telemetry, upstash
 from shared.breaker import Breaker
@@ -45,8 +44,7 @@ DENIED_S = 60
 FAILED_TOKENS = Policy("failed-tokens", 100, 60, "address")  # as much as an address may upload or ask
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(NamedTuple):
     """Where a caller stands with one policy: what remains, and when the next place frees up."""
 
     policy: Policy
@@ -118,8 +116,7 @@ class Question:
         return f"denied:{self.user}:{self.address}"
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """What a driver is to run: a script by its digest, or whole."""
 
     keys: list[str]
@@ -178,11 +175,14 @@ class Limiter:
     async def ask_async(self, route: str, user: str | None, address: str | None = None) -> Decision:
         """As `ask`, for the asynchronous functions."""
         question = Question(routes()[route], user, address)
-        try:
-            async with asyncio.timeout(TURN_WITHIN_S):
-                await self._slots.acquire()
-        except TimeoutError:
-            return self._known(question) or self._locally(question)
+        if self._slots.locked():
+            try:
+                async with asyncio.timeout(TURN_WITHIN_S):
+                    await self._slots.acquire()
+            except TimeoutError:
+                return self._known(question) or self._locally(question)
+        else:
+            await self._slots.acquire()
         try:
             return await self._drive_async(self._steps(question))
         finally:
@@ -283,33 +283,27 @@ def _answer(question: Question, batch: Batch | None) -> Generator[Command, objec
     except Exception as error:
         if "NOSCRIPT" not in str(error):
             raise
-    return (yield replace(command, whole=True))
+    return (yield command._replace(whole=True))
 
 
 def _command(question: Question, batch: Batch | None) -> Command:
-    user, address = question.user, question.address
-    keys = [controls.KEY, controls.DENIED_KEY, f"plan:{user}", controls.cost_key(_today())]
-    args = ["0", str(question.route.cost), str(len(question.judged)), batch.argument if batch else ""]
-    args += [f"user:{user}" if user else "", f"address:{address}" if address else ""]
-    for policy, key in question.judged:
-        keys.append(key)
-        args += [str(policy.window_s * 1000), _quota_text(policy)]
-    return Command(keys + list(batch.keys if batch else ()), args)
+    user, address, judged = question.user, question.address, question.judged
+    keys = [controls.KEY, controls.DENIED_KEY, f"plan:{user}", _cost_key(int(time.time() // 86_400))]
+    keys += [key for _, key in judged]
+    args = ["0", str(question.route.cost), " ".join([policy.argument for policy, _ in judged])]
+    args += [batch.argument if batch else "", f"user:{user}" if user else "", f"address:{address}" if address else ""]
+    return Command(keys + list(batch.keys) if batch else keys, args)
 
 
-def _today() -> str:
-    return time.strftime("%Y%m%d", time.gmtime())
-
-
-def _quota_text(policy: Policy) -> str:
-    if not policy.quota_by_plan:
-        return str(policy.quota)
-    return json.dumps({"": policy.quota, **policy.quota_by_plan})
+@lru_cache(maxsize=1)
+def _cost_key(day: int) -> str:
+    """The key of what models cost on a day, counted from 1970 (UTC)."""
+    return controls.cost_key(time.strftime("%Y%m%d", time.gmtime(day * 86_400)))
 
 
 def _decision(question: Question, answer: object) -> Decision:
     """What the script's answer means. Raises ValueError, TypeError for what is no answer of it."""
-    if not isinstance(answer, list) or len(answer) < 4:
+    if not isinstance(answer, list) or len(answer) < 4:  # a fifth where the caller is not denied
         raise ValueError("the limiter's script answered something else")
     verdict, plan, brought, spent = int(answer[0]), str(answer[1]) or None, str(answer[2]), str(answer[3])
     if verdict not in {0, 1, 2}:
@@ -317,7 +311,7 @@ def _decision(question: Question, answer: object) -> Decision:
     controls.saw(brought, spent)
     if verdict == 2:
         return Decision(False, (), denied=True, plan=plan)
-    numbers = [int(value) for value in answer[4:]]
+    numbers = [int(number) for number in str(answer[4]).split()]
     if len(numbers) != 3 * len(question.judged):
         raise ValueError("the limiter's script judged other policies")
     standings = _standings([policy for policy, _ in question.judged], numbers)
@@ -325,8 +319,8 @@ def _decision(question: Question, answer: object) -> Decision:
 
 
 def _standings(policies: Sequence[Policy], numbers: Sequence[int]) -> tuple[Standing, ...]:
-    triples = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
-    return tuple(Standing(policy, *triple) for policy, triple in zip(policies, triples, strict=True))
+    columns = zip(policies, numbers[::3], numbers[1::3], numbers[2::3], strict=True)
+    return tuple([Standing(*column) for column in columns])
 
 
 @dataclass(frozen=True)
@@ -376,7 +370,7 @@ class _Blocked:
         """As it is by now; None where it does not stand in the way of a request of this cost."""
         if block is None or block.standing is None or block.standing.remaining >= cost:
             return None
-        return replace(block.standing, reset_ms=math.ceil((block.resets_at - self._now()) * 1000))
+        return block.standing._replace(reset_ms=math.ceil((block.resets_at - self._now()) * 1000))
 
     def _add(self, key: str, lasts_s: float, standing: Standing | None) -> None:
         now = self._now()

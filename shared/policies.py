@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,12 @@ class Policy:
     window_s: int
     per: Subject = "user"
     quota_by_plan: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def argument(self) -> str:
+        """As limits.lua reads it: the window in ms, and the quota as a number or as JSON by plan ("" for others)."""
+        by_plan = json.dumps({"": self.quota, **self.quota_by_plan}, separators=(",", ":"))
+        return f"{self.window_s * 1000} {by_plan if self.quota_by_plan else self.quota}"
 
 
 @dataclass(frozen=True)

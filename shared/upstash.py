@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -31,14 +31,9 @@ def within(seconds: float) -> Iterator[None]:
         _until.reset(token)
 
 
-@contextmanager
-def one_deadline() -> Iterator[None]:
+def one_deadline() -> AbstractContextManager[None]:
     """All calls inside have DEADLINE_S together, or what is left of the deadline that is running already."""
-    if deadline() is not None:
-        yield
-        return
-    with within(DEADLINE_S):
-        yield
+    return within(DEADLINE_S) if deadline() is None else nullcontext()
 
 
 def deadline() -> float | None:

@@ -5,6 +5,7 @@ A module of its own, since it is imported with the first call: httpx takes as lo
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from typing import Any
 
 import httpcore
 import httpx
+from upstash_redis.http import _format_command, format_response
 
 from shared.upstash import CONNECTIONS_MOST, DEADLINE_S, deadline, left, one_deadline
 
@@ -94,10 +96,6 @@ class AsyncHttp:
         self._session: Any = None
 
     async def execute(self, url: str, headers: dict[str, Any], command: list[Any], from_pipeline: bool = False) -> Any:
-        import asyncio
-
-        from upstash_redis.http import _format_command, format_response
-
         session = self._opened()
         until = deadline()
         async with asyncio.timeout(DEADLINE_S if until is None else until - time.monotonic()):

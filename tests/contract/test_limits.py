@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from shared.controls import Controls
 from shared.limits import SCRIPT
 from shared.observations import Observations
 from tests.contract.conftest import UPSTASH_TOKEN
+from tests.contract.part_process import eventually
 
 SCHEDULES = int(os.environ.get("LIMIT_SCHEDULES", "60"))
 LUA = SCRIPT.partition("\n")[2]  # plain Redis knows nothing of Upstash's first line
@@ -48,11 +50,11 @@ def judge(
 ) -> list[Any]:
     """Runs the script; gives verdict, plan, controls, cost, then quota, remaining and wait for each rule."""
     keys = KEYS + [key for key, _, _ in rules] + list(batch.keys if batch else ())
-    args: list[Any] = [now_ms, cost, len(rules), batch.argument if batch else "", user, ""]
-    for _, quota, window_ms in rules:
-        args += [window_ms, quota if isinstance(quota, int) else json.dumps(quota)]
+    table = [f"{window_ms} {json.dumps(quota, separators=(',', ':'))}" for _, quota, window_ms in rules]
+    args: list[Any] = [now_ms, cost, " ".join(table), batch.argument if batch else "", user, ""]
     answer: Any = client.eval(LUA, len(keys), *keys, *args)
-    return [part.decode() if isinstance(part, bytes) else part for part in answer]
+    told = [part.decode() if isinstance(part, bytes) else part for part in answer]
+    return told[:4] + [int(number) for text in told[4:] for number in text.split()]
 
 
 @settings(max_examples=SCHEDULES, deadline=None)
@@ -161,3 +163,29 @@ def test_verdicts_are_those_of_upstash_ratelimit_where_both_promise_the_same(
             answer = judge(connection, now, [("ours", quota, window_ms)])
             assert (answer[0] == 1, answer[5]) == (expected.allowed, expected.remaining)
     rest.close()  # type: ignore[no-untyped-call]
+
+
+def test_times_are_kept_as_long_as_they_count_and_the_list_ends_by_itself(client: redis.Redis) -> None:
+    """Lists are given time when they begin and when their oldest leaves: never less than their newest needs."""
+    window_ms, now = 300, 1_000_000
+    rules: list[Rule] = [("limit:short", 2, window_ms)]
+    real = time.monotonic()
+    kept: list[int] = []
+    for _ in range(8):  # the server's clock ends the list, so this one passes as the script's does
+        now = 1_000_000 + round((time.monotonic() - real) * 1000)
+        allowed = judge(client, now, rules)[0]
+        kept = [t for t in kept if t > now - window_ms] + [now] * allowed
+        assert client.llen("limit:short") == len(kept)
+        assert client.pttl("limit:short") >= kept[-1] + window_ms - now
+        time.sleep(0.11)
+    assert eventually(lambda: client.exists("limit:short") == 0, 2 * window_ms / 1000 + 2)
+
+
+@pytest.mark.parametrize("gone", [1, 2, 3, 7, 8, 9, 63, 64, 99, 100])
+def test_however_many_times_have_left_the_window_just_these_are_dropped(client: redis.Redis, gone: int) -> None:
+    rules: list[Rule] = [("limit:many", 1000, 1000)]
+    for number in range(100):
+        judge(client, 1_000_000 + number, rules)
+    since = 1_000_000 + gone - 1  # of the last that has left
+    assert judge(client, since + 1000, rules)[4:] == [1000, 1000 - (100 - gone) - 1, 1 if gone < 100 else 1000]
+    assert client.llen("limit:many") == 100 - gone + 1

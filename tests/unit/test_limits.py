@@ -25,10 +25,16 @@ class Clock:
 
 
 def answer(
-    *standings: tuple[int, int, int], verdict: int = 1, plan: str = "", ordered: str = "", spent: str = "0"
+    *standings: tuple[int, int, int],
+    verdict: int = 1,
+    plan: str = "",
+    ordered: str = "",
+    spent: str = "0",
+    service: tuple[int, int, int] = (60_000, 59_000, 60_000),
 ) -> list[Any]:
     """The script's answer: for each policy quota, remaining, ms to wait; the service's own comes last."""
-    return [verdict, plan, ordered, spent, *[n for s in (*standings, (60_000, 59_000, 60_000)) for n in s]]
+    numbers = " ".join(str(n) for standing in (*standings, service) for n in standing)
+    return [verdict, plan, ordered, spent, numbers]
 
 
 DAY = (300, 299, 86_400_000)
@@ -204,7 +210,17 @@ def test_after_three_failures_redis_is_left_alone_for_a_second_and_then_one_requ
 
 @pytest.mark.parametrize(
     "garbage",
-    [None, "OK", [], [1], [1, "", "", "0"], [7, "", "", "0"], ["x", "", "", "0"], FREE[:-1], [*FREE[:4], *"abcdefghi"]],
+    [
+        None,
+        "OK",
+        [],
+        [1],
+        [1, "", "", "0"],
+        [7, "", "", "0"],
+        ["x", "", "", "0"],
+        [*FREE[:4], "1 2"],
+        [*FREE[:4], "a b c"],
+    ],
 )
 def test_an_answer_that_is_garbage_counts_as_none(garbage: object) -> None:
     assert Limiter(lambda: Redis(garbage), Clock()).ask("upload", "ana").local
@@ -381,8 +397,7 @@ def test_a_refusal_names_the_policy_and_the_time_to_wait() -> None:
 
 
 def test_the_services_own_quota_is_shown_only_where_it_refuses() -> None:
-    told = answer((10, 9, 1), DAY, verdict=0)
-    told[-3:] = [60_000, 0, 700]
+    told = answer((10, 9, 1), DAY, verdict=0, service=(60_000, 0, 700))
     decision = Limiter(lambda: Redis(told), Clock()).ask("upload", "ana")
     assert '"service";r=0;t=1' in decision.headers["RateLimit"]
     assert "service" not in Limiter(lambda: Redis(FREE), Clock()).ask("upload", "ana").headers["RateLimit"]
