@@ -116,36 +116,36 @@ class ByteFile:
         self.size += len(block)
 
 
-async def blocks(body: Body, multiple_of: int, skip: int = 0) -> AsyncIterator[bytes]:
-    """A body behind its first `skip` bytes, in blocks of about BLOCK_BYTES and of whole multiples, the rest last.
+async def blocks(body: Body, skip: int = 0) -> AsyncIterator[bytes]:
+    """A body behind its first `skip` bytes, in blocks of at least BLOCK_BYTES, the rest last.
 
-    Where the connection breaks, the rest is rounded down; raises Broken after it.
+    Where the connection breaks, what has arrived is given, and Broken raised after it.
     """
     pieces: list[bytes] = []
-    waiting = 0
-    try:
-        while piece := await body.readany():
+    waiting, broken = 0, None
+    while True:
+        try:
+            piece = await body.readany()
+        except Broken as error:
+            piece, broken = b"", error
+        if piece:
             pieces.append(piece[skip:])
             waiting += len(pieces[-1])
             skip = max(0, skip - len(piece))
-            if waiting >= BLOCK_BYTES:
-                joined = b"".join(pieces)
-                whole = waiting // multiple_of * multiple_of
-                yield joined[:whole]
-                pieces, waiting = [joined[whole:]], waiting - whole
-    except Broken:
-        if kept := waiting // multiple_of * multiple_of:
-            yield b"".join(pieces)[:kept]
-        raise
-    if waiting:
-        yield b"".join(pieces)
+        if waiting and (not piece or waiting >= BLOCK_BYTES):
+            yield b"".join(pieces)
+            pieces, waiting = [], 0
+        if broken is not None:
+            raise broken
+        if not piece:
+            return
 
 
 async def receive_whole(body: Body, path: Path, check_size: Callable[[int], None]) -> ByteFile:
     """A body in an empty file. Raises Broken, and what `check_size` raises for the size so far; no file is left."""
     file = ByteFile(path)
     try:
-        async for block in blocks(CountedBody(body, check_size), multiple_of=1):
+        async for block in blocks(CountedBody(body, check_size)):
             await asyncio.to_thread(file.append, block)
     except BaseException:
         file.remove()

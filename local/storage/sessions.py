@@ -45,11 +45,24 @@ class Session:
 
 @dataclass
 class _Writing:
-    """The bytes of an open session. A later request takes over from an earlier one that is still sending."""
+    """The bytes of an open session. A later request takes over from an earlier one that is still sending.
+
+    Between requests these are whole quanta, as Google keeps them; what else a request that did not get to the end of
+    the upload has brought is dropped, for which the file is read again.
+    """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     turn: int = 0
     file: ByteFile = field(init=False)  # there once it has been recovered
+
+    @property
+    def persisted(self) -> int:
+        return self.file.size // QUANTUM_BYTES * QUANTUM_BYTES
+
+    async def round_down(self) -> None:
+        """Inside the lock."""
+        if self.file.size != self.persisted:
+            self.file = await asyncio.to_thread(ByteFile.recover, self.file.path, QUANTUM_BYTES)
 
 
 @dataclass(frozen=True)
@@ -89,12 +102,12 @@ class Sessions:
             return Progress(int(session.resource["size"]), session.resource)
         writing = await self._recovered(session_id, key, file)
         if query.total is None:
-            return Progress(writing.file.size)
+            return Progress(writing.persisted)
         if session.declared_bytes not in (None, query.total):
             raise invalid(f"X-Upload-Content-Length said {session.declared_bytes} byte(s), not {query.total}.")
         async with writing.lock:
             if writing.file.size != query.total:
-                return Progress(writing.file.size)
+                return Progress(writing.persisted)
             return self._finalise(key, self._still_open(session_id), writing.file, {})
 
     async def write(
@@ -108,6 +121,7 @@ class Sessions:
         async with writing.lock:
             writing.turn += 1
             turn = writing.turn
+            await writing.round_down()
         try:
             check_chunk(chunk, content_length, writing.file.size, session.declared_bytes)
             end = await self._receive(session_id, session, chunk, body, writing, turn)
@@ -115,10 +129,17 @@ class Sessions:
             if content_length != 0:
                 await self._end(key, "failed")
             raise
+        except BaseException:
+            async with writing.lock:
+                if writing.turn == turn and self._writing.get(key) is writing:
+                    await writing.round_down()
+            raise
         async with writing.lock:
             current = self._still_open(session_id)
             if not is_final(chunk, session.declared_bytes) or writing.file.size != end:
-                return Progress(writing.file.size)
+                if writing.turn == turn:
+                    await writing.round_down()
+                return Progress(writing.persisted)
             return self._finalise(key, current, writing.file, hashes)
 
     async def cancel(self, session_id: str) -> None:
@@ -151,15 +172,13 @@ class Sessions:
                 raise length_mismatch(chunk, count)
 
         counted = CountedBody(body, check_count)
-        async for block in blocks(counted, QUANTUM_BYTES, skip=writing.file.size - chunk.start):
-            end = chunk.start + counted.count
-            whole = is_final(chunk, session.declared_bytes) and chunk.end in (None, end)
-            kept = len(block) if whole else len(block) // QUANTUM_BYTES * QUANTUM_BYTES
+        async for block in blocks(counted, skip=writing.file.size - chunk.start):
             async with writing.lock:
-                self._still_open(session_id)
+                if self._writing.get(_key(session_id)) is not writing:
+                    self._still_open(session_id)
                 if writing.turn != turn:
                     raise ApiError(503, "backendError", "A later request has taken over this upload.")
-                await asyncio.to_thread(writing.file.append, block[:kept])
+                await asyncio.to_thread(writing.file.append, block)
         end = chunk.start + counted.count
         if chunk.end is not None and end < chunk.end:
             raise length_mismatch(chunk, counted.count)
