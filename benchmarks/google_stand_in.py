@@ -36,6 +36,13 @@ class StandIn:
                 answer.missing = name
             yield answer.SerializeToString()
 
+    async def get(self, raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        await self._called()
+        request = firestore.GetDocumentRequest.pb().FromString(raw)
+        if "/users/" not in request.name:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"{request.name} is not there")
+        return bytes(_active(request.name).SerializeToString())
+
     async def query(self, _: bytes, __: Any) -> AsyncIterator[bytes]:
         await self._called()
         yield firestore.RunQueryResponse.pb()(read_time=_now()).SerializeToString()
@@ -75,6 +82,7 @@ async def serve(port: int, delay_s: float) -> None:
     stand_in, server = StandIn(delay_s), grpc.aio.server()
     handlers = {
         "BatchGetDocuments": grpc.unary_stream_rpc_method_handler(stand_in.batch_get),
+        "GetDocument": grpc.unary_unary_rpc_method_handler(stand_in.get),
         "RunQuery": grpc.unary_stream_rpc_method_handler(stand_in.query),
         "Commit": grpc.unary_unary_rpc_method_handler(stand_in.commit),
     }

@@ -159,7 +159,7 @@ class UserDocuments:
 
     def _get(self, path: str) -> Any:
         try:
-            return self._client.document(path).get(retry=None, timeout=DEADLINE_S)
+            return self._client.snapshot(path, DEADLINE_S)
         except (exceptions.PermissionDenied, exceptions.Unauthenticated) as error:
             raise Denied(path) from error
 
