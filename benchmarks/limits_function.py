@@ -1,7 +1,11 @@
-"""The functions that `benchmarks/limits.py` drives: one answer, behind no call, a bare one, ours, and the peer's."""
+"""The functions that `benchmarks/limits.py` drives: one answer, behind no call, a bare one, ours, and the peer's.
+
+A bare one is a GET by our client, in a call of its own: the asynchronous client shares calls under load.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 from typing import Any
@@ -12,9 +16,11 @@ from upstash_ratelimit import Ratelimit, SlidingWindow
 from upstash_ratelimit.asyncio import Ratelimit as AsyncRatelimit
 from upstash_redis import Redis
 from upstash_redis.asyncio import Redis as AsyncRedis
+from upstash_redis.http import format_response
 
 from shared import limits, upstash
 from shared.policies import Policy, Route
+from shared.upstash_http import AsyncHttp
 
 ADDRESS = (os.environ["UPSTASH_REDIS_REST_URL"], os.environ["UPSTASH_REDIS_REST_TOKEN"])
 QUOTA = 1_000_000  # nobody is refused: what is measured is judging
@@ -34,6 +40,21 @@ def redis() -> Redis:
 @functools.cache
 def redis_async() -> AsyncRedis:
     return upstash.async_client(*ADDRESS)
+
+
+class Alone(AsyncHttp):
+    """Each command in a call of its own, however many there are."""
+
+    async def execute(self, url: str, headers: dict[str, Any], command: list[Any], from_pipeline: bool = False) -> Any:
+        async with asyncio.timeout(upstash.DEADLINE_S):
+            return format_response(await self._post(url, headers, command), None)
+
+
+@functools.cache
+def bare_async() -> AsyncRedis:
+    client = upstash.async_client(*ADDRESS)
+    client._http = Alone()  # type: ignore[assignment]
+    return client
 
 
 @functools.cache
@@ -74,7 +95,7 @@ async def answer_async(request: Any) -> Any:
     way, user = request.url.path.strip("/").split("/")
     headers: dict[str, str] = {}
     if way == "bare":
-        await redis_async().get(user)
+        await bare_async().get(user)
     elif way == "ours":
         decision = await limiter().ask_async("bench", user, "203.0.113.7")
         headers = decision.headers

@@ -238,17 +238,25 @@ def crowd(cloud: LocalCloud, size: int, folder: Path) -> str:
     free, pros = Scene(cloud, "free", "free"), [Scene(cloud, f"pro-{n}") for n in range(5)]
     free.upload_many([wav(3) for _ in range(size)])
     free.wait(lambda: free.states()["done"] >= 1)
+    sent = {}
     for scene in pros:
         scene.upload_many([wav(3), wav(3)])
-    for scene in pros:
-        scene.wait()
-    assert free.states()["queued"] > 0
-    before = free.states()["done"]
-    free.wait(lambda: free.states()["done"] > before)
+        sent[scene] = time.monotonic()
+    waits = list[float]()
+    while sent:
+        free.wait(lambda: any(scene.states()["done"] == 2 for scene in sent))
+        for scene in [scene for scene in sent if scene.states()["done"] == 2]:
+            waits.append(time.monotonic() - sent.pop(scene))
+    before = free.states()
+    assert before["queued"] > 0
+    free.wait(lambda: free.states()["done"] > before["done"])
     free.wait(deadline_s=240)
     for scene in pros:
         scene.check({"done": 2}, counted=2)
-    return free.check({"done": size}, counted=size)
+    shown = (
+        f"pro done {min(waits):.0f} to {max(waits):.0f} s after the upload, {before['queued']} of the free still queued"
+    )
+    return f"{free.check({'done': size}, counted=size)}; {shown}"
 
 
 def started_again(cloud: LocalCloud, part: str) -> bool:
