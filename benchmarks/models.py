@@ -26,6 +26,7 @@ from assistant.pieces import Text
 from assistant.sentence_stream import sentences
 from assistant.wording import plain
 from benchmarks.chat import catalogue
+from shared import telemetry
 from shared.plans import plans
 from tests.contract.chat_with_models import ANALYSES, GOOD, LONG, answer, asked, bench
 from tests.contract.part_process import free_port
@@ -123,6 +124,7 @@ async def ceiling(port: int, patch: pytest.MonkeyPatch) -> None:
 
 
 def main() -> None:
+    telemetry.set_up("ERROR", "")  # the failures are the scripted service's, by the thousand
     number_check()
     server = ValkeyServer(port=free_port())
     server.start()
