@@ -254,7 +254,7 @@ def crowd(cloud: LocalCloud, size: int, folder: Path) -> str:
     for scene in pros:
         scene.check({"done": 2}, counted=2)
     shown = (
-        f"pro done {min(waits):.0f} to {max(waits):.0f} s after the upload, {before['queued']} of the free still queued"
+        f"pro done {min(waits):.1f} to {max(waits):.1f} s after the upload, {before['queued']} of the free still queued"
     )
     return f"{free.check({'done': size}, counted=size)}; {shown}"
 
