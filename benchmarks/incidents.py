@@ -152,6 +152,7 @@ def run(cloud: Cloud, scenario: Scenario) -> bool:
     _, over_s = waited(lambda: not cloud.is_open(incident), scenario.undone_within_s)
     undone, undone_s = waited(lambda: not cloud.controls()["automatic"], scenario.undone_within_s)
     at_rest, _ = waited(lambda: not any(s["minInstances"] for s in cloud.scaled().values()), 90)
+    waited(lambda: cloud.told(incident)[-1].startswith("🟢"), GRACE_S)  # sent after the incident is written as resolved
     messages = cloud.told(incident)
     good = incident_s + further_s <= allowed_s and scenario.holds <= taken and bool(undone and at_rest)
     good = good and len(told or []) == 1 and messages[-1].startswith("🟢")
