@@ -88,14 +88,11 @@ def service_parts(at: Addresses, data: Path) -> list[Part]:
 
     redis = at.ports["redis"]
     server = [str(_binary.get_binary_path()), "--port", str(redis), "--bind", "127.0.0.1", "--save", ""]
+    server += ["--appendonly", "no", "--loglevel", "warning"]
     storage = ["--data", str(data / "storage"), "--buckets", ",".join(BUCKETS.values())]
     storage += ["--pubsub", at.host("pubsub"), "--project", PROJECT]
     return [
-        replace(
-            Part("redis", [*server, "--appendonly", "no", "--loglevel", "warning"], redis, accepts_tcp(redis)),
-            chatty=True,
-            outlives=True,
-        ),
+        Part("redis", server, redis, accepts_tcp(redis), chatty=True, outlives=True),
         replace(_module(at, "upstash", ["--redis-port", str(redis), "--token", at.token]), outlives=True),
         _module(at, "storage", storage),
         _module(at, "inbox", []),
