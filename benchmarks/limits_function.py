@@ -5,7 +5,6 @@ A bare one is a GET by our client, in a call of its own: the asynchronous client
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import os
 from typing import Any
@@ -16,11 +15,10 @@ from upstash_ratelimit import Ratelimit, SlidingWindow
 from upstash_ratelimit.asyncio import Ratelimit as AsyncRatelimit
 from upstash_redis import Redis
 from upstash_redis.asyncio import Redis as AsyncRedis
-from upstash_redis.http import format_response
 
 from shared import limits, upstash
 from shared.policies import Policy, Route
-from shared.upstash_http import AsyncHttp
+from shared.upstash_async import AsyncHttp
 
 ADDRESS = (os.environ["UPSTASH_REDIS_REST_URL"], os.environ["UPSTASH_REDIS_REST_TOKEN"])
 QUOTA = 1_000_000  # nobody is refused: what is measured is judging
@@ -45,9 +43,7 @@ def redis_async() -> AsyncRedis:
 class Alone(AsyncHttp):
     """Each command in a call of its own, however many there are."""
 
-    async def execute(self, url: str, headers: dict[str, Any], command: list[Any], from_pipeline: bool = False) -> Any:
-        async with asyncio.timeout(upstash.DEADLINE_S):
-            return format_response(await self._post(url, headers, command), None)
+    calls_most = 1_000
 
 
 @functools.cache

@@ -3,31 +3,32 @@
 -- KEYS: the controls, the set of the denied, the user's plan, today's cost, one per policy, then those of the batch.
 -- ARGV: the time in ms (0: the server's), the request's cost, for each policy its window in ms and its quota (a number,
 --   or JSON by plan) with spaces between, the batch of measurements or '', the denied set's names of user and address.
--- Answers {1 allowed | 0 refused | 2 denied, plan, controls, cost, for each policy: quota, remaining, ms to wait}, the
--- last as one text: a list costs the client and the server more than its numbers.
--- A refused request uses nothing up: lists are written only when all policies allow.
+-- Answers one text, since a list costs the client and the server more than what is in it. Its first line: 1 allowed,
+-- 0 refused or 2 denied, today's cost, and for each policy of a caller who is not denied quota, remaining and ms to
+-- wait; its second: the plan; the rest: the controls.
 local now, cost = tonumber(ARGV[1]), tonumber(ARGV[2])
 if now == 0 then
   local time = redis.call('TIME')
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
-
+local policies = 0
 local windows, quotas = {}, {}
 for window, quota in string.gmatch(ARGV[3], '(%S+) (%S+)') do
-  windows[#windows + 1], quotas[#quotas + 1] = tonumber(window), quota
+  policies = policies + 1
+  windows[policies], quotas[policies] = tonumber(window), quota
 end
 
-if ARGV[4] ~= '' then take_batch(ARGV[4], 5 + #windows) end
+if ARGV[4] ~= '' then take_batch(ARGV[4], 5 + policies) end
 
 local known = redis.call('MGET', KEYS[1], KEYS[3], KEYS[4])
-local controls, plan = known[1] or '', known[2] or ''
-local answer = {1, plan, controls, known[3] or '0'}
+local controls, plan, spent = known[1] or '', known[2] or '', known[3] or '0'
+
+local function answer(verdict, standings)
+  return verdict .. ' ' .. spent .. standings .. '\n' .. plan .. '\n' .. controls
+end
 
 local denied = redis.call('SMISMEMBER', KEYS[2], ARGV[5], ARGV[6])
-if denied[1] == 1 or denied[2] == 1 then
-  answer[1] = 2
-  return answer
-end
+if denied[1] == 1 or denied[2] == 1 then return answer('2', '') end
 
 local factor = 1
 if controls ~= '' then
@@ -44,59 +45,47 @@ local function quota_of(text)
   return math.max(1, math.floor(quota * factor))
 end
 
-local function nth_oldest(key, n) return tonumber(redis.call('LINDEX', key, -n) or nil) end
+local function nth_oldest(key, n) return tonumber(redis.call('LINDEX', key, -n)) end
 
--- A list is given two windows to live when it begins and whenever its oldest leaves, so it outlives each of its times.
-local function lives_on(key, window) redis.call('PEXPIRE', key, 2 * window) end
-
--- Drops what has left the window; gives how many are left, and the oldest. Mostly one or none has left, so the search
--- doubles its steps from the oldest on, and ends by bisection.
-local function live(key, window)
-  local oldest, since = nth_oldest(key, 1), now - window
-  if not oldest then return 0 end
-  local length = redis.call('LLEN', key)
-  if oldest > since then return length, oldest end
-  local gone, kept = 1, 2
-  while kept <= length do
-    oldest = nth_oldest(key, kept)
-    if oldest > since then break end
-    gone, kept = kept, 2 * kept
-  end
+-- Drops what has left the window; gives the oldest that is left. Mostly one has, so the search doubles its steps from
+-- the oldest on, and ends by bisection. A list has two windows to live, from when it begins and whenever its oldest
+-- leaves, so it outlives each of its times.
+local function trim(key, window)
+  local length, since, gone, kept = redis.call('LLEN', key), now - window, 1, 2
+  while kept <= length and nth_oldest(key, kept) <= since do gone, kept = kept, 2 * kept end
   kept = math.min(kept, length + 1)
   while kept - gone > 1 do
     local middle = math.floor((gone + kept) / 2)
-    local time = nth_oldest(key, middle)
-    if time > since then kept, oldest = middle, time else gone = middle end
-  end
-  if gone == length then
-    redis.call('DEL', key)
-    return 0
+    if nth_oldest(key, middle) > since then kept = middle else gone = middle end
   end
   redis.call('LTRIM', key, 0, -gone - 1)
-  lives_on(key, window)
-  return length - gone, oldest
+  redis.call('PEXPIRE', key, 2 * window)
+  if gone < length then return nth_oldest(key, 1) end
 end
 
-local counts, oldest = {}, {}
-for i = 1, #windows do
-  quotas[i] = quota_of(quotas[i])
-  counts[i], oldest[i] = live(KEYS[4 + i], windows[i])
-  if counts[i] + cost > quotas[i] then answer[1] = 0 end
+-- All are counted, which gives how many there are; where one refuses, none stays counted.
+local allowed, counts, oldest = true, {}, {}
+for i = 1, policies do
+  local key, window = KEYS[4 + i], windows[i]
+  local first = tonumber(redis.call('LINDEX', key, -1) or nil)
+  if first and first <= now - window then first = trim(key, window) end
+  for _ = 1, cost do counts[i] = redis.call('LPUSH', key, now) end
+  if counts[i] == cost then redis.call('PEXPIRE', key, 2 * window) end
+  oldest[i], quotas[i] = first or now, quota_of(quotas[i])
+  allowed = allowed and counts[i] <= quotas[i]
 end
 
-local standings = {}
-for i = 1, #windows do
-  local key = KEYS[4 + i]
-  if answer[1] == 1 then
-    for _ = 1, cost do redis.call('LPUSH', key, now) end
-    if counts[i] == 0 then lives_on(key, windows[i]) end
-    counts[i] = counts[i] + cost
+local standings = ''
+for i = 1, policies do
+  local quota, count = quotas[i], counts[i]
+  if not allowed then
+    -- The wait is until as many have left as this request needs.
+    redis.call('LTRIM', KEYS[4 + i], cost, -1)
+    count = count - cost
+    local needed = math.min(counts[i] - quota, count)
+    if needed > 1 then oldest[i] = nth_oldest(KEYS[4 + i], needed) end
   end
-  -- The wait is until the oldest leaves, or for a refused request until as many have left as it needs.
-  local needed = math.min(counts[i] + cost - quotas[i], counts[i])
-  if answer[1] == 0 and needed > 1 then oldest[i] = nth_oldest(key, needed) end
-  local remaining, wait = math.max(quotas[i] - counts[i], 0), math.max((oldest[i] or now) + windows[i] - now, 0)
-  standings[i] = string.format('%d %d %d', quotas[i], remaining, wait)
+  local wait = math.max(oldest[i] + windows[i] - now, 0)
+  standings = standings .. ' ' .. quota .. ' ' .. math.max(quota - count, 0) .. ' ' .. wait
 end
-answer[5] = table.concat(standings, ' ')
-return answer
+return answer(allowed and '1' or '0', standings)

@@ -12,7 +12,6 @@ synchronous and asynchronous, run the commands.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import math
 import threading
@@ -21,7 +20,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -31,6 +30,7 @@ from shared.local_limiter import LocalLimiter
 from shared.observations import ONLY_DECLARED_KEYS, TAKE_BATCH, Batch, Observations
 from shared.policies import Policy, Route, routes
 from shared.problems import Problem
+from shared.turns import NoTurnError, Turns
 
 SCRIPT = ONLY_DECLARED_KEYS + TAKE_BATCH + Path(__file__).with_name("limits.lua").read_text(encoding="utf-8")
 SCRIPT_SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -41,6 +41,7 @@ TURN_WITHIN_S = 0.5  # whoever gets no turn by then is judged locally
 REMEMBERED_MOST = 10_000
 REMEMBERED_S = 60.0  # longer blocks are asked for again, since operators may have lifted them
 DENIED_S = 60
+_ALLOWED, _REFUSED, _DENIED = _VERDICTS = "1", "0", "2"  # as limits.lua has them
 FAILED_TOKENS = Policy("failed-tokens", 100, 60, "address")  # as much as an address may upload or ask
 
 
@@ -54,11 +55,10 @@ class Standing(NamedTuple):
 
     @property
     def reset_s(self) -> int:
-        return math.ceil(self.reset_ms / 1000)
+        return -(-self.reset_ms // 1000)
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     allowed: bool
     standings: tuple[Standing, ...]
     cost: int = 1
@@ -73,15 +73,16 @@ class Decision:
         The quota of the whole service is nobody's business until it is what refuses.
         """
         shown = [s for s in self.standings if s.policy.per != "service" or s in self.violated]
-        headers = {
-            "RateLimit-Policy": ", ".join(f'"{s.policy.name}";q={s.quota};w={s.policy.window_s}' for s in shown),
-            "RateLimit": ", ".join(f'"{s.policy.name}";r={s.remaining};t={s.reset_s}' for s in shown),
-        }
+        headers: dict[str, str] = {}
+        if shown:
+            quotas = [f'"{s.policy.name}";q={s.quota};w={s.policy.window_s}' for s in shown]
+            left = [f'"{s.policy.name}";r={s.remaining};t={s.reset_s}' for s in shown]
+            headers |= {"RateLimit-Policy": ", ".join(quotas), "RateLimit": ", ".join(left)}
         if self.local:
             headers["Prodai-Limiter"] = "local"
         if not self.allowed:
             headers["Retry-After"] = str(self.retry_after_s)
-        return {name: value for name, value in headers.items() if value}
+        return headers
 
     @property
     def violated(self) -> tuple[Standing, ...]:
@@ -92,19 +93,13 @@ class Decision:
         return max((s.reset_s for s in self.violated), default=DENIED_S if self.denied else 1)
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(NamedTuple):
     """One request that asks to be let in: its route, and whom each kind of policy judges."""
 
     route: Route
     user: str | None
     address: str | None
-
-    @cached_property
-    def judged(self) -> tuple[tuple[Policy, str], ...]:
-        """The policies that have a subject here, each with its key."""
-        subjects = {"user": self.user, "address": self.address, "service": "all"}
-        return tuple((p, f"limit:{p.name}:{subjects[p.per]}") for p in self.route.policies if subjects[p.per])
+    judged: Sequence[tuple[Policy, str]]  # the policies that have a subject here, each with its key
 
     @property
     def everyone(self) -> str:
@@ -114,6 +109,13 @@ class Question:
     @property
     def denial(self) -> str:
         return f"denied:{self.user}:{self.address}"
+
+
+def _question(name: str, user: str | None, address: str | None) -> Question:
+    route = routes()[name]
+    subjects = {"user": user, "address": address, "service": "all"}
+    judged = [(policy, policy.key_prefix + subject) for policy in route.policies if (subject := subjects[policy.per])]
+    return Question(route, user, address, judged)
 
 
 class Command(NamedTuple):
@@ -153,11 +155,11 @@ class Limiter:
         self._local = LocalLimiter(now)
         self._failures = LocalLimiter(now)
         self._blocked = _Blocked(now)
-        self._slots = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._turns = Turns(CALLS_AT_ONCE, TURN_WITHIN_S)
 
     def ask(self, route: str, user: str | None, address: str | None = None) -> Decision:
         """Judges and counts one request. Never raises: without Redis the route's local policy decides."""
-        steps = self._steps(Question(routes()[route], user, address))
+        steps = self._steps(_question(route, user, address))
         try:
             command = next(steps)
             _make(self._runner)
@@ -174,26 +176,22 @@ class Limiter:
 
     async def ask_async(self, route: str, user: str | None, address: str | None = None) -> Decision:
         """As `ask`, for the asynchronous functions."""
-        question = Question(routes()[route], user, address)
-        if self._slots.locked():
-            try:
-                async with asyncio.timeout(TURN_WITHIN_S):
-                    await self._slots.acquire()
-            except TimeoutError:
-                return self._known(question) or self._locally(question)
-        else:
-            await self._slots.acquire()
+        question = _question(route, user, address)
+        blocked = self._known(question)
+        if blocked is not None:
+            return blocked
         try:
-            return await self._drive_async(self._steps(question))
-        finally:
-            self._slots.release()
+            return await self._turns.take(partial(self._drive_async, question))
+        except NoTurnError:
+            return self._locally(question)
 
     def failed(self, address: str | None) -> Decision:
         """Judges and counts a request whose ID token was refused: in this instance alone, so that it costs no call."""
         allowed, remaining, reset_ms = self._failures.judge(FAILED_TOKENS, address or "unknown")
         return Decision(allowed, (Standing(FAILED_TOKENS, FAILED_TOKENS.quota, remaining, reset_ms),))
 
-    async def _drive_async(self, steps: Steps) -> Decision:
+    async def _drive_async(self, question: Question) -> Decision:
+        steps = self._steps(question)
         try:
             command = next(steps)
             _make(self._async_runner)
@@ -290,9 +288,11 @@ def _command(question: Question, batch: Batch | None) -> Command:
     user, address, judged = question.user, question.address, question.judged
     keys = [controls.KEY, controls.DENIED_KEY, f"plan:{user}", _cost_key(int(time.time() // 86_400))]
     keys += [key for _, key in judged]
-    args = ["0", str(question.route.cost), " ".join([policy.argument for policy, _ in judged])]
-    args += [batch.argument if batch else "", f"user:{user}" if user else "", f"address:{address}" if address else ""]
-    return Command(keys + list(batch.keys) if batch else keys, args)
+    if batch is not None:
+        keys += batch.keys
+    policies = " ".join([policy.argument for policy, _ in judged])
+    denied = [f"user:{user}" if user else "", f"address:{address}" if address else ""]
+    return Command(keys, ["0", str(question.route.cost), policies, batch.argument if batch else "", *denied])
 
 
 @lru_cache(maxsize=1)
@@ -302,25 +302,19 @@ def _cost_key(day: int) -> str:
 
 
 def _decision(question: Question, answer: object) -> Decision:
-    """What the script's answer means. Raises ValueError, TypeError for what is no answer of it."""
-    if not isinstance(answer, list) or len(answer) < 4:  # a fifth where the caller is not denied
-        raise ValueError("the limiter's script answered something else")
-    verdict, plan, brought, spent = int(answer[0]), str(answer[1]) or None, str(answer[2]), str(answer[3])
-    if verdict not in {0, 1, 2}:
+    """What the script's answer means. Raises ValueError for what is no answer of it."""
+    first, plan, brought = str(answer).split("\n", 2)
+    verdict, spent, *numbers = first.split(" ")
+    if verdict not in _VERDICTS:
         raise ValueError("the limiter's script gave no verdict")
     controls.saw(brought, spent)
-    if verdict == 2:
-        return Decision(False, (), denied=True, plan=plan)
-    numbers = [int(number) for number in str(answer[4]).split()]
-    if len(numbers) != 3 * len(question.judged):
-        raise ValueError("the limiter's script judged other policies")
-    standings = _standings([policy for policy, _ in question.judged], numbers)
-    return Decision(verdict == 1, standings, question.route.cost, plan=plan)
-
-
-def _standings(policies: Sequence[Policy], numbers: Sequence[int]) -> tuple[Standing, ...]:
-    columns = zip(policies, numbers[::3], numbers[1::3], numbers[2::3], strict=True)
-    return tuple([Standing(*column) for column in columns])
+    if verdict == _DENIED:
+        return Decision(False, (), denied=True, plan=plan or None)
+    values = [int(number) for number in numbers]
+    policies = [policy for policy, _ in question.judged]
+    columns = zip(policies, values[::3], values[1::3], values[2::3], strict=True)  # raises for another number of them
+    standings = tuple([Standing(*column) for column in columns])
+    return Decision(verdict == _ALLOWED, standings, question.route.cost, plan=plan or None)
 
 
 @dataclass(frozen=True)

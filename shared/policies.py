@@ -23,6 +23,11 @@ class Policy:
     quota_by_plan: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
+    def key_prefix(self) -> str:
+        """Of the keys in Redis; the subject's name follows."""
+        return f"limit:{self.name}:"
+
+    @cached_property
     def argument(self) -> str:
         """As limits.lua reads it: the window in ms, and the quota as a number or as JSON by plan ("" for others)."""
         by_plan = json.dumps({"": self.quota, **self.quota_by_plan}, separators=(",", ":"))

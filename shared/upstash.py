@@ -67,7 +67,7 @@ def async_client(url: str, token: str) -> AsyncRedis:
     """The asynchronous client, for one event loop."""
     from upstash_redis.asyncio import Redis as AsyncRedis
 
-    from shared.upstash_http import AsyncHttp
+    from shared.upstash_async import AsyncHttp
 
     redis = AsyncRedis(url, token, rest_encoding=None, rest_retries=0, allow_telemetry=False)
     redis._http = AsyncHttp()  # type: ignore[assignment]  # the part that it asks to execute commands

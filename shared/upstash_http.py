@@ -5,22 +5,14 @@ A module of its own, since it is imported with the first call: httpx takes as lo
 
 from __future__ import annotations
 
-import asyncio
 import socket
-import time
-from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import httpcore
 import httpx
-from upstash_redis.http import _format_command, format_response
 
-from shared.upstash import CONNECTIONS_MOST, DEADLINE_S, deadline, left, one_deadline
-
-CALLS_MOST = 8  # of single commands at once
-TOGETHER_MOST = 32  # commands in a pipeline
+from shared.upstash import CONNECTIONS_MOST, left, one_deadline
 
 
 class _Stream(httpcore.NetworkStream):
@@ -90,95 +82,3 @@ class SyncHttp(httpx.Client):
         with one_deadline():
             request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "pool": left(None)}
             return super().send(request, **options)
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    """A command that goes out with the next call, and who waits for its answer, until when."""
-
-    command: list[Any]
-    answer: asyncio.Future[Any]
-    until: float
-
-
-class AsyncHttp:
-    """The HTTP part of the asynchronous client over aiohttp: at 100 calls at once httpx does a 16th as many.
-
-    Where CALLS_MOST calls are under way, further commands wait for one of them to end and go together, as a pipeline:
-    an instance under load spends its time on answers instead of on HTTP. Each keeps its own answer, error and deadline.
-    """
-
-    def __init__(self) -> None:
-        import aiohttp  # noqa: F401  # it takes longer than a deadline, so not within the first call's
-
-        self._session: Any = None
-        self._calls = 0
-        self._waiting: deque[_Waiting] = deque()
-        self._pipelines: set[asyncio.Future[None]] = set()  # so that they are not forgotten while they run
-
-    async def execute(self, url: str, headers: dict[str, Any], command: list[Any], from_pipeline: bool = False) -> Any:
-        until = deadline() or time.monotonic() + DEADLINE_S
-        formatted = _format_command(command, from_pipeline=from_pipeline)
-        async with asyncio.timeout(until - time.monotonic()):
-            if from_pipeline:
-                return [format_response(part, None) for part in await self._post(url, headers, formatted)]
-            if self._calls >= CALLS_MOST:
-                waiting = _Waiting(formatted, asyncio.get_running_loop().create_future(), until)
-                self._waiting.append(waiting)
-                return format_response(await waiting.answer, None)
-            self._calls += 1
-            try:
-                return format_response(await self._post(url, headers, formatted), None)
-            finally:
-                self._ended(url, headers)
-
-    def _ended(self, url: str, headers: dict[str, Any]) -> None:
-        self._calls -= 1
-        together = self._taken()
-        if together:
-            self._calls += 1
-            call = asyncio.ensure_future(self._pipeline(url, headers, together))
-            self._pipelines.add(call)
-            call.add_done_callback(self._pipelines.discard)
-
-    def _taken(self) -> list[_Waiting]:
-        """The next that wait; whoever has given up meanwhile is left out."""
-        taken: list[_Waiting] = []
-        while self._waiting and len(taken) < TOGETHER_MOST:
-            waiting = self._waiting.popleft()
-            if not waiting.answer.done():
-                taken.append(waiting)
-        return taken
-
-    async def _pipeline(self, url: str, headers: dict[str, Any], together: Sequence[_Waiting]) -> None:
-        """Raises nothing: whatever happens, those who wait are told."""
-        try:
-            async with asyncio.timeout(max(waiting.until for waiting in together) - time.monotonic()):
-                answers = await self._post(f"{url}/pipeline", headers, [waiting.command for waiting in together])
-            if not isinstance(answers, list):  # one error for all
-                answers = [answers] * len(together)
-            for waiting, answer in list(zip(together, answers, strict=True)):
-                if not waiting.answer.done():
-                    waiting.answer.set_result(answer)
-        except Exception as error:
-            for waiting in together:
-                if not waiting.answer.done():
-                    waiting.answer.set_exception(error)
-        finally:
-            self._ended(url, headers)
-
-    async def _post(self, url: str, headers: dict[str, Any], body: list[Any]) -> Any:
-        async with self._opened().post(url, headers=headers, json=body) as response:
-            return await response.json()
-
-    def _opened(self) -> Any:
-        if self._session is None:
-            import aiohttp
-
-            connector = aiohttp.TCPConnector(limit=CONNECTIONS_MOST, keepalive_timeout=60)
-            self._session = aiohttp.ClientSession(connector=connector)
-        return self._session
-
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()

@@ -324,7 +324,7 @@ from shared import limits, upstash
 upstash.DEADLINE_S = 1.0
 class Slow:
     def find_spec(self, name, path=None, target=None):
-        if name == "aiohttp":
+        if name == "httptools":
             time.sleep(1.5)
 sys.meta_path.insert(0, Slow())
 made = []

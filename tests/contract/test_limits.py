@@ -53,8 +53,9 @@ def judge(
     table = [f"{window_ms} {json.dumps(quota, separators=(',', ':'))}" for _, quota, window_ms in rules]
     args: list[Any] = [now_ms, cost, " ".join(table), batch.argument if batch else "", user, ""]
     answer: Any = client.eval(LUA, len(keys), *keys, *args)
-    told = [part.decode() if isinstance(part, bytes) else part for part in answer]
-    return told[:4] + [int(number) for text in told[4:] for number in text.split()]
+    numbers, plan, controls = answer.decode().split("\n", 2)
+    verdict, spent, *standings = numbers.split(" ")
+    return [int(verdict), plan, controls, spent, *map(int, standings)]
 
 
 @settings(max_examples=SCHEDULES, deadline=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from functools import partial
-from typing import Any, Self
+from typing import Self
 
 import pytest
 
@@ -31,10 +31,10 @@ def answer(
     ordered: str = "",
     spent: str = "0",
     service: tuple[int, int, int] = (60_000, 59_000, 60_000),
-) -> list[Any]:
+) -> str:
     """The script's answer: for each policy quota, remaining, ms to wait; the service's own comes last."""
     numbers = " ".join(str(n) for standing in (*standings, service) for n in standing)
-    return [verdict, plan, ordered, spent, numbers]
+    return f"{verdict} {spent} {numbers}\n{plan}\n{ordered}"
 
 
 DAY = (300, 299, 86_400_000)
@@ -160,8 +160,8 @@ def test_whoever_is_blocked_with_an_address_is_shown_the_addresss_standing_and_n
 def test_what_operators_lift_is_lifted_as_soon_as_any_request_brings_the_newer_controls(
     before: controls.Controls, since: controls.Controls
 ) -> None:
-    refused = [2, "", before.as_json(), "0"] if before.denied else answer((5, 0, 50_000), DAY, verdict=0)
-    refused[2] = before.as_json()
+    ordered = before.as_json()
+    refused = f"2 0\n\n{ordered}" if before.denied else answer((5, 0, 50_000), DAY, verdict=0, ordered=ordered)
     redis = Redis(refused)
     limiter = Limiter(lambda: redis, Clock())
     assert not any(limiter.ask("upload", "eve").allowed for _ in range(3))
@@ -214,12 +214,17 @@ def test_after_three_failures_redis_is_left_alone_for_a_second_and_then_one_requ
         None,
         "OK",
         [],
-        [1],
-        [1, "", "", "0"],
-        [7, "", "", "0"],
-        ["x", "", "", "0"],
-        [*FREE[:4], "1 2"],
-        [*FREE[:4], "a b c"],
+        [1, "", "", "0", "10 7 29100"],
+        "",
+        "1",
+        "\n\n",
+        "1 0\n\n",
+        "7 0 10 7 29100 300 299 5 60000 59000 5\n\n",
+        "x 0 10 7 29100 300 299 5 60000 59000 5\n\n",
+        "1 0 1 2\n\n",
+        "1 0 a b c d e f g h i\n\n",
+        FREE.replace("\n", " "),
+        FREE.replace("\n", " 5\n", 1),
     ],
 )
 def test_an_answer_that_is_garbage_counts_as_none(garbage: object) -> None:
@@ -370,7 +375,7 @@ def test_a_request_that_probes_whether_redis_is_back_carries_nothing_that_could_
 
 
 def test_a_denied_caller_is_shut_out_and_costs_no_further_call() -> None:
-    redis = Redis([2, "", "", "0"])
+    redis = Redis("2 0\n\n")
     limiter = Limiter(lambda: redis, Clock())
     decisions = [limiter.ask("upload", "eve") for _ in range(3)]
     assert redis.calls == 1
