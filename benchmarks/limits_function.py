@@ -1,6 +1,6 @@
 """The functions that `benchmarks/limits.py` drives: one answer, behind no call, a bare one, ours, and the peer's.
 
-A bare one is a GET by our client, in a call of its own: the asynchronous client shares calls under load.
+`line` is the bare one over our transport, in a call of its own: the asynchronous one shares calls under load.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from upstash_ratelimit.asyncio import Ratelimit as AsyncRatelimit
 from upstash_redis import Redis
 from upstash_redis.asyncio import Redis as AsyncRedis
 
-from shared import limits, upstash
+from shared import collector, limits, upstash
 from shared.policies import Policy, Route
 from shared.upstash_async import AsyncHttp
 
@@ -27,6 +27,7 @@ ROUTE = Route(
     (Policy("user", QUOTA, 60), Policy("address", QUOTA, 60, "address"), Policy("service", QUOTA, 60, "service")),
     Policy("local", QUOTA, 60),
 )
+collector.spare_the_living()  # as the chat, which is the asynchronous function
 limits.routes = lambda: {"bench": ROUTE}  # type: ignore[attr-defined,assignment]
 
 
@@ -44,10 +45,21 @@ class Alone(AsyncHttp):
     """Each command in a call of its own, however many there are."""
 
     calls_most = 1_000
+    together_most = 1
+
+
+@functools.cache
+def bare() -> Redis:
+    return Redis(*ADDRESS, rest_retries=0, allow_telemetry=False)
 
 
 @functools.cache
 def bare_async() -> AsyncRedis:
+    return AsyncRedis(*ADDRESS, rest_retries=0, allow_telemetry=False)
+
+
+@functools.cache
+def line_async() -> AsyncRedis:
     client = upstash.async_client(*ADDRESS)
     client._http = Alone()  # type: ignore[assignment]
     return client
@@ -60,14 +72,12 @@ def limiter() -> limits.Limiter:
 
 @functools.cache
 def peer() -> Ratelimit:
-    client = Redis(*ADDRESS, rest_retries=0, allow_telemetry=False)
-    return Ratelimit(redis=client, limiter=SlidingWindow(QUOTA, 60), prefix="peer")
+    return Ratelimit(redis=bare(), limiter=SlidingWindow(QUOTA, 60), prefix="peer")
 
 
 @functools.cache
 def peer_async() -> AsyncRatelimit:
-    client = AsyncRedis(*ADDRESS, rest_retries=0, allow_telemetry=False)
-    return AsyncRatelimit(redis=client, limiter=SlidingWindow(QUOTA, 60), prefix="peer")
+    return AsyncRatelimit(redis=bare_async(), limiter=SlidingWindow(QUOTA, 60), prefix="peer")
 
 
 @functions_framework.http
@@ -75,6 +85,8 @@ def answer(request: Any) -> Any:
     way, user = request.path.strip("/").split("/")
     headers: dict[str, str] = {}
     if way == "bare":
+        bare().get(user)
+    elif way == "line":
         redis().get(user)
     elif way == "ours":
         decision = limiter().ask("bench", user, "203.0.113.7")
@@ -92,6 +104,8 @@ async def answer_async(request: Any) -> Any:
     headers: dict[str, str] = {}
     if way == "bare":
         await bare_async().get(user)
+    elif way == "line":
+        await line_async().get(user)
     elif way == "ours":
         decision = await limiter().ask_async("bench", user, "203.0.113.7")
         headers = decision.headers

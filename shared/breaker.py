@@ -27,17 +27,18 @@ class Breaker:
 
     def allows(self) -> bool:
         """Whether a call may be made now; where it is the probe, nobody else's is until it has ended."""
+        if self._failed < self._most:
+            return True
         with self._lock:
-            if self._failed < self._most:
-                return True
             if self._now() < self._probe_at:
                 return False
             self._probe_at = self._now() + self._probe_after_s
             return True
 
     def succeeded(self) -> None:
-        with self._lock:
-            self._failed = 0
+        if self._failed:
+            with self._lock:
+                self._failed = 0
 
     def failed(self) -> None:
         with self._lock:

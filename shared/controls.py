@@ -129,10 +129,12 @@ class _Seen:
         self.spent_usd = 0.0
 
     def controls_are(self, text: str | None) -> Controls:
-        with self.lock:
-            self.text = text or ""
-            self.controls = parse(text) if text else DEFAULTS
-            return self.controls
+        text = text or ""
+        if text != self.text:
+            with self.lock:
+                self.controls = parse(text) if text else DEFAULTS
+                self.text = text  # last: whoever reads it takes the controls for its own
+        return self.controls
 
 
 _seen = _Seen()

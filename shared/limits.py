@@ -18,7 +18,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -36,7 +35,7 @@ SCRIPT = ONLY_DECLARED_KEYS + TAKE_BATCH + Path(__file__).with_name("limits.lua"
 SCRIPT_SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 FAILURES_MOST = 3  # in a row; then Redis is left alone
 PROBE_AFTER_S = 1.0
-CALLS_AT_ONCE = 64  # of an asynchronous instance: who waits for its turn here is not waiting for Redis
+CALLS_AT_ONCE = 128  # of an asynchronous instance: who waits for its turn here is not waiting for Redis
 TURN_WITHIN_S = 0.5  # whoever gets no turn by then is judged locally
 REMEMBERED_MOST = 10_000
 REMEMBERED_S = 60.0  # longer blocks are asked for again, since operators may have lifted them
@@ -194,7 +193,7 @@ class Limiter:
         steps = self._steps(question)
         try:
             command = next(steps)
-            _make(self._async_runner)
+            _make(self._made_async)
             with upstash.one_deadline():
                 while True:
                     try:
@@ -214,13 +213,16 @@ class Limiter:
             return runner.eval(SCRIPT, command.keys, command.args)
         return runner.evalsha(SCRIPT_SHA, command.keys, command.args)
 
-    async def _run_async(self, command: Command) -> object:
+    def _made_async(self) -> AsyncScriptRunner:
         if self._async_runner is None:
             raise RuntimeError("this limiter has no asynchronous client")
-        runner = self._async_runner()
+        return self._async_runner()
+
+    def _run_async(self, command: Command) -> Awaitable[object]:
+        runner = self._made_async()
         if command.whole:
-            return await runner.eval(SCRIPT, command.keys, command.args)
-        return await runner.evalsha(SCRIPT_SHA, command.keys, command.args)
+            return runner.eval(SCRIPT, command.keys, command.args)
+        return runner.evalsha(SCRIPT_SHA, command.keys, command.args)
 
     def _known(self, question: Question) -> Decision | None:
         """The refusal of a caller who is remembered as blocked."""
@@ -262,11 +264,12 @@ class Limiter:
         return Decision(allowed, (Standing(policy, policy.quota, remaining, reset_ms),), local=True)
 
 
-def _make(runner: Callable[[], object] | None) -> None:
+def _make(runner: Callable[[], object]) -> None:
     """Makes the client before the deadline begins: its imports take longer. Where that fails, the call says why."""
-    if runner is not None:
-        with suppress(Exception):
-            runner()
+    try:
+        runner()
+    except Exception:
+        return
 
 
 def _decided(end: StopIteration) -> Decision:

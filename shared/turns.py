@@ -21,7 +21,8 @@ class _Turn:
     work: Callable[[], Coroutine[Any, Any, Any]]
     ended: asyncio.Future[Any]
     context: Context
-    task: asyncio.Task[None] | None = None
+    until: float  # by the loop's clock
+    task: asyncio.Task[None] | None = None  # the loop itself keeps none
 
 
 class Turns:
@@ -31,6 +32,7 @@ class Turns:
         self._free = most
         self._within_s = within_s
         self._waiting: deque[_Turn] = deque()
+        self._timer: asyncio.TimerHandle | None = None  # for the first that waits
 
     async def take(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Does the work when it is its turn. Raises NoTurnError where that is not within the time."""
@@ -41,14 +43,20 @@ class Turns:
             finally:
                 self._pass_on()
         loop = asyncio.get_running_loop()
-        turn = _Turn(work, loop.create_future(), copy_context())
+        turn = _Turn(work, loop.create_future(), copy_context(), loop.time() + self._within_s)
         self._waiting.append(turn)
-        timer = loop.call_later(self._within_s, _give_up, turn)
-        try:
-            result: T = await turn.ended
-            return result
-        finally:
-            timer.cancel()
+        if self._timer is None:
+            self._timer = loop.call_at(turn.until, self._give_up)
+        result: T = await turn.ended
+        return result
+
+    def _give_up(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting and self._waiting[0].until <= loop.time():
+            turn = self._waiting.popleft()
+            if not turn.ended.done():
+                turn.ended.set_exception(NoTurnError)
+        self._timer = loop.call_at(self._waiting[0].until, self._give_up) if self._waiting else None
 
     def _pass_on(self) -> None:
         while self._waiting:
@@ -68,8 +76,3 @@ class Turns:
                 turn.ended.set_exception(error)
         finally:
             self._pass_on()
-
-
-def _give_up(turn: _Turn) -> None:
-    if turn.task is None and not turn.ended.done():
-        turn.ended.set_exception(NoTurnError)

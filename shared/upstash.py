@@ -21,19 +21,31 @@ CONNECTIONS_MOST = 100
 _until: ContextVar[float | None] = ContextVar("redis_until", default=None)
 
 
+class _Deadline:
+    """What every request of the limiter enters: a generator takes five times as long."""
+
+    __slots__ = ("_seconds", "_token")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._token = _until.set(time.monotonic() + self._seconds)
+
+    def __exit__(self, *_: object) -> None:
+        _until.reset(self._token)
+
+
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
     """All calls inside have this long together; without it, each call has DEADLINE_S."""
-    token = _until.set(time.monotonic() + seconds)
-    try:
+    with _Deadline(seconds):
         yield
-    finally:
-        _until.reset(token)
 
 
 def one_deadline() -> AbstractContextManager[None]:
     """All calls inside have DEADLINE_S together, or what is left of the deadline that is running already."""
-    return within(DEADLINE_S) if deadline() is None else nullcontext()
+    return _Deadline(DEADLINE_S) if deadline() is None else nullcontext()
 
 
 def deadline() -> float | None:

@@ -1,9 +1,9 @@
 """The HTTP under Upstash's asynchronous client, for an instance that has hundreds of requests at once.
 
 Each turn of its event loop is long then: an answer must not take many of them, and the loop's own delay must not pass
-for Redis's. Where CALLS_MOST calls are under way, further commands wait for one of them to end and go together, as a
-pipeline, so that the instance spends its time on answers instead of on HTTP. Each keeps its own answer, error and
-deadline.
+for Redis's. While a call is under way, the commands of one turn go together, as a pipeline, and where CALLS_MOST are
+under way, further commands wait for one of them to end: the instance is to spend its time on answers instead of on
+HTTP. Each keeps its own answer, error and deadline.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from shared.http_line import Line, target
 from shared.upstash import DEADLINE_S, deadline
 
 CALLS_MOST = 8  # at once
-TOGETHER_MOST = 32  # commands in a call
+TOGETHER_MOST = 64  # commands in a call
 DEADLINE_PARTS = 3
 
 _as_json = json.JSONEncoder(separators=(",", ":")).encode
@@ -66,6 +66,7 @@ class AsyncHttp:
     """Raises TimeoutError, OSError, ValueError for what brings no answer, UpstashError for one that is an error."""
 
     calls_most = CALLS_MOST
+    together_most = TOGETHER_MOST
 
     def __init__(self) -> None:
         self._tls = ssl.create_default_context()  # takes longer than a call may, so not within the first one
@@ -75,9 +76,13 @@ class AsyncHttp:
     async def execute(self, url: str, headers: dict[str, Any], command: list[Any], from_pipeline: bool = False) -> Any:
         until = deadline() or time.monotonic() + DEADLINE_S
         body = _as_json(_format_command(command, from_pipeline=from_pipeline))
-        asked = _Asked(url, headers, body, from_pipeline, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        asked = _Asked(url, headers, body, from_pipeline, loop.create_future())
         self._waiting.append(asked)
-        self._send()
+        if len(self._free) == self.calls_most:
+            self._send()
+        elif len(self._waiting) == 1:
+            loop.call_soon(self._send)  # with what else is asked in this turn
         _wait(asked, (until - time.monotonic()) / DEADLINE_PARTS, DEADLINE_PARTS)
         try:
             answer = await asked.answer
@@ -107,7 +112,7 @@ class AsyncHttp:
     def _next(self) -> list[_Asked]:
         """What goes out next; whoever has given up meanwhile is left out."""
         taken: list[_Asked] = []
-        while self._waiting and len(taken) < TOGETHER_MOST and not (taken and self._waiting[0].alone):
+        while self._waiting and len(taken) < self.together_most and not (taken and self._waiting[0].alone):
             asked = self._waiting.popleft()
             if not asked.answer.done():
                 taken.append(asked)

@@ -16,11 +16,12 @@ from assistant import answers, conversations, journal
 from assistant.bodies import Bodies
 from assistant.production import Productions, Work
 from assistant.streaming import OpenStream, StreamedResponse, wants_json
-from shared import events, http
+from shared import collector, events, http
 from shared.http import Answer, Endpoint, Incoming
 from shared.settings import settings_or_exit
 
 settings_or_exit()
+collector.spare_the_living()
 
 OPENS_AFTER_S = 0.25  # a refusal known by then is told by the status, a later one by the stream's `error` event
 CLIENT_LEFT = 499  # what proxies log for it; nobody receives it

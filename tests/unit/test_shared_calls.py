@@ -88,9 +88,18 @@ class Client:
         return await self.http.execute("http://redis/pipeline", {}, commands, from_pipeline=True)
 
     async def asking(self, words: list[str]) -> list[asyncio.Task[Any]]:
+        """All in one turn of the loop."""
         tasks = [asyncio.create_task(self.ask(word)) for word in words]
-        await asyncio.sleep(0)
+        await turns()
         return tasks
+
+    async def asking_in_turn(self, words: list[str]) -> list[asyncio.Task[Any]]:
+        return [task for word in words for task in await self.asking([word])]
+
+
+async def turns() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def run(play: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -101,7 +110,7 @@ def test_few_commands_go_alone_and_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     async def play() -> None:
         client = Client(monkeypatch)
         words = [f"{number}" for number in range(CALLS_MOST)]
-        tasks = await client.asking(words)
+        tasks = await client.asking_in_turn(words)
         assert client.server.calls == [["ECHO", word] for word in words]
         client.server.let()
         assert await asyncio.gather(*tasks) == words
@@ -109,13 +118,28 @@ def test_few_commands_go_alone_and_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     run(play)
 
 
-def test_what_comes_meanwhile_goes_together_and_each_gets_its_own_answer_or_error(
+def test_of_one_turn_of_the_loop_the_first_goes_at_once_and_the_others_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def play() -> None:
+        client = Client(monkeypatch)
+        words = [f"{number}" for number in range(TOGETHER_MOST + 6)]
+        tasks = await client.asking(words)
+        assert [len(call) for call in client.server.calls] == [2, TOGETHER_MOST, 5]
+        assert client.server.calls[0] == ["ECHO", "0"]
+        client.server.let()
+        assert await asyncio.gather(*tasks) == words
+
+    run(play)
+
+
+def test_what_comes_while_all_lines_are_busy_goes_together_and_each_gets_its_own_answer_or_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def play() -> None:
         client, many = Client(monkeypatch), CALLS_MOST + TOGETHER_MOST + 5
         words = ["bad" if number % 7 == 0 else f"{number}" for number in range(many)]
-        tasks = await client.asking(words)
+        tasks = await client.asking_in_turn(words)
         client.server.let()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(
@@ -131,7 +155,7 @@ def test_what_comes_meanwhile_goes_together_and_each_gets_its_own_answer_or_erro
 def test_a_pipeline_of_the_callers_own_stays_one_call_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     async def play() -> None:
         client = Client(monkeypatch)
-        first = await client.asking(["first"] * CALLS_MOST)
+        first = await client.asking_in_turn(["first"] * CALLS_MOST)
         before = await client.asking(["a", "b"])
         own = asyncio.create_task(client.pipeline("x", "y"))
         await asyncio.sleep(0)
@@ -150,7 +174,7 @@ def test_whoever_gives_up_while_waiting_is_not_sent_and_stops_nobody(monkeypatch
 
     async def play() -> None:
         client = Client(monkeypatch)
-        first = await client.asking(["first"] * CALLS_MOST)
+        first = await client.asking_in_turn(["first"] * CALLS_MOST)
         with upstash.within(0.02):
             hasty = [asyncio.create_task(client.ask("hasty")) for _ in range(TOGETHER_MOST)]
         patient = asyncio.create_task(client.ask("patient"))
@@ -169,7 +193,7 @@ def test_a_call_ends_when_nobody_waits_for_it_any_more_and_not_before(monkeypatc
 
     async def play() -> None:
         client = Client(monkeypatch)
-        alone = await client.asking(["alone"] * CALLS_MOST)
+        alone = await client.asking_in_turn(["alone"] * CALLS_MOST)
         with upstash.within(0.02):
             hasty = await client.asking(["hasty"])
         patient = await client.asking(["patient"])
@@ -197,7 +221,7 @@ def test_a_call_that_fails_fails_for_all_in_it_and_the_next_one_goes(
 ) -> None:
     async def play() -> None:
         client = Client(monkeypatch, broken)
-        tasks = await client.asking(["alone"] * CALLS_MOST + ["together"] * 3)
+        tasks = await client.asking_in_turn(["alone"] * CALLS_MOST + ["together"] * 3)
         client.server.let()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert answers[:CALLS_MOST] == ["alone"] * CALLS_MOST
@@ -210,7 +234,7 @@ def test_a_call_that_fails_fails_for_all_in_it_and_the_next_one_goes(
 def test_a_call_that_is_cancelled_makes_room_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     async def play() -> None:
         client = Client(monkeypatch)
-        tasks = await client.asking(["gone"] * CALLS_MOST + ["waiting"])
+        tasks = await client.asking_in_turn(["gone"] * CALLS_MOST + ["waiting"])
         client.server.open = True
         for task in tasks[:CALLS_MOST]:
             task.cancel()
