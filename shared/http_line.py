@@ -13,8 +13,6 @@ from functools import lru_cache
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
-import httptools
-
 IDLE_MOST_S = 60.0  # after that the other end may have forgotten the connection
 
 Ended = Callable[[bytes | Exception], None]
@@ -33,8 +31,8 @@ class Target(NamedTuple):
 def target(url: str, *headers: tuple[str, str]) -> Target:
     parts = urlsplit(url)
     secure = parts.scheme == "https"
-    head = [f"POST {parts.path or '/'} HTTP/1.1", f"Host: {parts.netloc}", "Content-Type: application/json"]
-    head += [f"{name}: {value}" for name, value in headers]
+    head = [f"POST {parts.path or '/'} HTTP/1.1", f"Host: {parts.netloc}", "User-Agent: prodai"]
+    head += ["Content-Type: application/json"] + [f"{name}: {value}" for name, value in headers]
     return Target(parts.hostname or "", parts.port or (443 if secure else 80), secure, "\r\n".join(head))
 
 
@@ -45,6 +43,8 @@ class Line(asyncio.Protocol):
     """
 
     def __init__(self, tls: ssl.SSLContext) -> None:
+        import httptools  # only the asynchronous functions have it
+
         self._tls = tls
         self._ended: Ended | None = None  # of the call under way
         self._message = b""
@@ -91,7 +91,7 @@ class Line(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except Exception as error:
             cast(asyncio.Transport, self._transport).abort()
             self._end(ValueError(f"no HTTP: {error}"))
 
