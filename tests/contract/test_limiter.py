@@ -19,8 +19,9 @@ import pytest
 import requests
 
 from shared import controls, upstash
-from shared.limits import CALLS_AT_ONCE, Limiter
+from shared.limits import Limiter
 from shared.observations import Observations
+from shared.upstash_async import CALLS_MOST
 from tests.contract.conftest import UPSTASH_TOKEN
 from tests.contract.part_process import ROOT, eventually, free_port, running_part, running_process
 
@@ -295,7 +296,7 @@ def test_hundreds_of_asynchronous_requests_at_once_of_a_hanging_redis_are_all_an
         decisions = asyncio.run(run(address))
     assert len(decisions) == 500
     assert all(decision.local and decision.allowed for decision in decisions)
-    assert len(connections) < 2 * CALLS_AT_ONCE  # whoever waited for a turn does not wait for Redis as well
+    assert len(connections) <= 2 * CALLS_MOST  # whoever waited for a turn does not wait for Redis as well
 
 
 @pytest.mark.usefixtures("patient")
