@@ -34,6 +34,7 @@ class Request:
     query: Mapping[str, str]
     headers: Mapping[str, str]  # names in lower case
     body: bytes = field(repr=False)
+    limits: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)  # once it is let in
 
     def json(self, largest_bytes: int = LARGEST_BODY_BYTES) -> dict[str, Any]:
         """The body as a JSON object. Raises Problem `invalid-request` or `too-large`."""
@@ -113,19 +114,25 @@ def admit(request: Request, route: str) -> tuple[Caller, dict[str, str]]:
     """
     caller = identified(request)
     decision = limits.limiter().ask(route, caller.uid, address_of(request))
-    return replace(caller, plan=decision.plan), admitted(decision, route)
+    return replace(caller, plan=decision.plan), _let_in(request, decision, route)
 
 
 async def admit_async(request: Request, route: str) -> tuple[Caller, dict[str, str]]:
     """As `admit`, for the asynchronous functions."""
     caller = await asyncio.to_thread(identified, request)
     decision = await limits.limiter().ask_async(route, caller.uid, address_of(request))
-    return replace(caller, plan=decision.plan), admitted(decision, route)
+    return replace(caller, plan=decision.plan), _let_in(request, decision, route)
 
 
 def admit_anyone(request: Request, route: str) -> dict[str, str]:
     """The door of what is open to everyone: only the limits of the address and of the service."""
-    return admitted(limits.limiter().ask(route, None, address_of(request)), route)
+    return _let_in(request, limits.limiter().ask(route, None, address_of(request)), route)
+
+
+def _let_in(request: Request, decision: limits.Decision, route: str) -> dict[str, str]:
+    headers = admitted(decision, route)
+    request.limits.update(headers)
+    return headers
 
 
 def identified(request: Request) -> Caller:
@@ -246,7 +253,7 @@ def _failed(error: Exception, request: Request) -> Answer:
 def _told(request: Request, endpoint: Endpoint | None, answer: Answer, started: float) -> Answer:
     """The answer with the headers that every one carries, counted and logged."""
     answer = unchanged(request, answer)
-    answer.headers = common_headers(request) | answer.headers
+    answer.headers = common_headers(request) | request.limits | answer.headers
     label = f"{endpoint.method} {endpoint.pattern}" if endpoint else "unknown"
     observations.request(label, answer.status, (time.monotonic() - started) * 1000)
     if answer.code == "closed":

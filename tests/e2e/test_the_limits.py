@@ -38,26 +38,24 @@ def test_a_switch_that_an_operator_turns_takes_effect_within_a_second_and_withou
 
 
 def test_an_address_is_limited_whoever_asks_from_it(cloud: LocalCloud) -> None:
-    """Exactly, unless Redis takes longer than its deadline on a busy machine and the local limit judges: then again."""
-
-    def asked_from(address: str) -> tuple[list[int], requests.Response]:
-        statuses: list[int] = []
-        for user in range(11):
-            token = cloud.token(f"behind-{address}-{user}")
-            headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": address}
-            with requests.Session() as session:
-                for _ in range(10):
-                    answer = session.post(f"{cloud.ready['upload']}/v1/uploads", data="{", headers=headers, timeout=10)
-                    statuses.append(answer.status_code)
-        return statuses, answer
-
-    exact = [400] * 100 + [429] * 10
-    for attempt in range(4):
-        statuses, last = asked_from(f"198.51.100.{77 + attempt}")
-        if statuses == exact:
-            break
-    assert statuses == exact
-    assert last.json()["violated-policies"] == ["upload-address"]
+    """Of what Redis has judged; where it is later than its deadline on a busy machine, the local limit judges."""
+    judged: list[requests.Response] = []
+    late = 0  # Redis may have counted these all the same
+    for user in range(30):
+        headers = {"Authorization": f"Bearer {cloud.token(f'behind-it-{user}')}", "X-Forwarded-For": "198.51.100.77"}
+        with requests.Session() as session:
+            for _ in range(10):
+                answer = session.post(f"{cloud.ready['upload']}/v1/uploads", data="{", headers=headers, timeout=10)
+                if "Prodai-Limiter" in answer.headers:
+                    late += 1
+                else:
+                    judged.append(answer)
+    statuses = [answer.status_code for answer in judged]
+    allowed = statuses.count(400)
+    assert 100 - late <= allowed <= 100 < len(statuses)
+    assert statuses == [400] * allowed + [429] * (len(statuses) - allowed)
+    assert judged[0].headers["RateLimit-Policy"].startswith('"upload-user"')
+    assert judged[-1].json()["violated-policies"] == ["upload-address"]
 
 
 def test_what_has_not_changed_since_it_was_read_is_not_sent_again(cloud: LocalCloud) -> None:

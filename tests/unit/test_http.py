@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jwt
 import pytest
 
-from shared import controls, limits, observations
+from shared import controls, http, limits, observations
 from shared import settings as settings_module
-from shared.http import Answer, Endpoint, Request, address_of, admit, admitted, identified, json_answer, respond
+from shared.http import (
+    Answer,
+    Endpoint,
+    Request,
+    address_of,
+    admit,
+    admit_anyone,
+    admit_async,
+    admitted,
+    identified,
+    json_answer,
+    respond,
+    respond_async,
+)
+from shared.identity import Caller
 from shared.limits import Decision, Standing
 from shared.policies import Policy
 from shared.problems import CATALOGUE, Problem
@@ -190,3 +206,38 @@ def test_refused_tokens_are_not_free_without_end_and_harm_nobody_who_has_a_good_
     token = jwt.encode({**claims, "iat": now, "auth_time": now, "exp": now + 60}, "", algorithm="none")
     good = Request("GET", "/", {}, {"x-forwarded-for": "203.0.113.7", "authorization": f"Bearer {token}"}, b"")
     assert identified(good).uid == "ana"
+
+
+class AlwaysIn:
+    def ask(self, route: str, user: str | None, address: str | None = None) -> Decision:
+        return decision(local=True)
+
+    async def ask_async(self, route: str, user: str | None, address: str | None = None) -> Decision:
+        return self.ask(route, user, address)
+
+
+@pytest.mark.parametrize("error", [Problem("not-found", "No."), RuntimeError("unforeseen")], ids=["problem", "error"])
+def test_what_goes_wrong_after_the_door_tells_the_limits_too(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr(limits, "limiter", AlwaysIn)
+    monkeypatch.setattr(http, "identified", lambda request: Caller("ana", "token"))
+
+    def handler(request: Request) -> Answer:
+        admit(request, "chat")
+        raise error
+
+    async def handler_async(request: Request) -> Answer:
+        await admit_async(request, "chat")
+        raise error
+
+    def anyone(request: Request) -> Answer:
+        admit_anyone(request, "status")
+        raise error
+
+    request = partial(Request, "GET", "/", {}, {}, b"")
+    answers = [respond(request(), (Endpoint("GET", "/", each),)) for each in (handler, anyone)]
+    answers.append(asyncio.run(respond_async(request(), (Endpoint("GET", "/", handler_async),))))
+    for answer in answers:
+        assert answer.status in {404, 500}
+        assert answer.headers["RateLimit"] == '"chat-user";r=9;t=60'
+        assert answer.headers["RateLimit-Policy"] == '"chat-user";q=10;w=60'
+        assert answer.headers["Prodai-Limiter"] == "local"

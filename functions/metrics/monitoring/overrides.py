@@ -29,10 +29,10 @@ def admitted(request: Request) -> tuple[Caller, dict[str, str]]:
     decision = limits.limiter().ask("metrics", caller.uid, http.address_of(request))
     if not decision.allowed:
         raise limits.refusal(decision)
+    request.limits.update(decision.headers)
     if not caller.operator:
-        detail = "This is for operators: the ID token needs the claim operator."
-        raise Problem("forbidden", detail, headers=decision.headers)
-    return caller, dict(decision.headers)
+        raise Problem("forbidden", "This is for operators: the ID token needs the claim operator.")
+    return caller, decision.headers
 
 
 def read(request: Request) -> Answer:
